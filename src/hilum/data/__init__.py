@@ -1,0 +1,1 @@
+"""Images and what is known of them: sources, cohorts, roles, pixels. Knows nothing of models."""
