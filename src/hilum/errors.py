@@ -43,6 +43,10 @@ class DataError(HilumError):
     """A data set is missing, incomplete, or not what it says it is."""
 
 
+class DataMissingError(DataError):
+    """A data set can be neither found nor fetched."""
+
+
 class RadiographError(DataError):
     """One image file cannot be read as a radiograph."""
 

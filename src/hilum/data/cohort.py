@@ -5,14 +5,14 @@ Which images may be used for what is decided in `roles`; how a file becomes pixe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hilum.data.preprocessing import Step
 from hilum.errors import DataError
 
 Role = Literal["train", "tune", "calibrate", "test"]
@@ -37,7 +37,8 @@ class ArrayPixels:
     image_nhw: NDArray[np.uint8]
 
     def read(self, index: int) -> NDArray[np.float32]:
-        return self.image_nhw[index].astype(np.float32) / np.float32(255)
+        image_hw: NDArray[np.float32] = self.image_nhw[index].astype(np.float32) / 255
+        return image_hw
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,9 @@ class Cohort:
     """One row per image.
 
     table: the columns of COLUMNS, `split` (as published: train, val, test, or missing), `role`
-        (see `roles`; missing until assigned) and `label_{finding}`: 1 present, 0 absent, NaN unknown
+        (see `roles`; missing until assigned), `label_{finding}`: 1 present, 0 absent, NaN unknown
     pixels: read by the table's index, which stays with a row when rows are selected
+    reduction: what the source did to its films before it published them; a bundle repeats it
     boxes: image_id, finding, x, y, width, height in pixels of the image; empty when none are known
     synthetic: True when no patient stands behind the images
     warnings: what a reader of any figure from this cohort must be told
@@ -59,6 +61,7 @@ class Cohort:
     synthetic: bool = False
     warnings: tuple[str, ...] = ()
     licence: str = ""
+    reduction: tuple[Step, ...] = ()
     boxes: pd.DataFrame = field(
         default_factory=lambda: pd.DataFrame(
             columns=["image_id", "finding", "x", "y", "width", "height"]
@@ -78,7 +81,7 @@ class Cohort:
         if len(twice):
             raise DataError(
                 self.name,
-                f"image id {twice.iloc[0]!r} stands {int((self.table['image_id'] == twice.iloc[0]).sum())} times",
+                f"image id {twice.iloc[0]!r} stands more than once",
                 expected="one row per image",
             )
         for finding in self.findings:
@@ -106,7 +109,7 @@ class Cohort:
         return self.pixels.read(int(self.table.index[position]))
 
     def with_role(self, role: Role) -> Cohort:
-        """The rows of one role. Raises DataError when there are none, or a finding has one class only."""
+        """The rows of one role. Raises DataError when a finding lacks a class there."""
         chosen = self.where((self.table["role"] == role).to_numpy())
         if len(chosen) == 0:
             raise DataError(self.name, f"no image has the role '{role}'", expected="one or more")
@@ -126,7 +129,7 @@ class Cohort:
         """The rows where `keep_n` is True."""
         return replace(self, table=self.table.loc[keep_n])
 
-    def with_column(self, column: str, values: Sequence[object] | NDArray[np.generic]) -> Cohort:
+    def with_column(self, column: str, values: Any) -> Cohort:
         """A copy with one column of the table set."""
         return replace(self, table=self.table.assign(**{column: values}))
 

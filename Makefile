@@ -1,0 +1,51 @@
+# Two commands on a fresh machine: `make reproduce` (the main job) and `make test`.
+# Each sets up .venv from requirements.lock by itself, with uv where it is installed, else with pip.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+MODELS ?= models
+OUT    ?= outputs
+
+.PHONY: reproduce test check lint lock container clean
+
+reproduce: $(VENV)/ready
+	$(BIN)/hilum reproduce --models $(MODELS) --out $(OUT)
+
+test: $(VENV)/ready
+	$(BIN)/pytest
+
+# What CI runs: style, types, layers, tests.
+check: lint test
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+$(VENV)/ready: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Hilum needs Python 3.11 or newer; set PYTHON=…")'
+	if command -v uv >/dev/null; then \
+	    uv venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" $(VENV) && \
+	    uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock && \
+	    uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e . ; \
+	else \
+	    $(PYTHON) -m venv $(VENV) && \
+	    $(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock && \
+	    $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e . ; \
+	fi
+	touch $@
+
+# Newest versions that fit pyproject.toml: the whole set, and what the default image installs.
+LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet
+lock:
+	$(LOCK) --upgrade --extra train --group dev -o requirements.lock
+	$(LOCK) --constraint requirements.lock -o requirements-base.lock
+	$(LOCK) --constraint requirements.lock --extra train -o requirements-train.lock
+
+container:
+	docker build -t pneumonia-image-eval .
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache

@@ -1,0 +1,301 @@
+"""Bundle: a folder with a classifier and all that is needed to use it and to judge it.
+
+Making one is `training`'s job and running one `predict`'s; here it is written, verified, loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hilum.calibration import OperatingPoint, Temperature
+from hilum.data.preprocessing import Step
+from hilum.errors import BundleError, EvaluationError, OutputError
+
+SCHEMA = 1
+MANIFEST = "bundle.json"
+LEDGER = "openings.jsonl"
+WEIGHTS = "weights.safetensors"
+ENGINE = "openvino/model.xml"
+
+NOT_A_DEVICE = "Research use only. Hilum and its bundles are not a medical device."
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Agreement(_Part):
+    """How far the engine's probabilities lie from torch's, over `n` films of `role`."""
+
+    role: str
+    n: int
+    largest_probability_difference: float
+
+
+class Engine(_Part):
+    """The network as OpenVINO runs it. precision is what was asked of the processor."""
+
+    file: str = ENGINE
+    input_size: int
+    precision: str = "f32"
+    agreement: Agreement
+
+
+class Backbone(_Part):
+    """The network's timm name and where its first weights came from."""
+
+    name: str
+    weights: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+class Manifest(_Part):
+    """What `bundle.json` holds. `files` names every other file with its SHA-256."""
+
+    schema_version: int = SCHEMA
+    name: str
+    created: str
+    findings: tuple[str, ...]
+    backbone: Backbone
+    preprocessing: tuple[Step, ...]
+    engine: Engine
+    calibrators: dict[str, dict[str, Any]]
+    operating_points: dict[str, tuple[dict[str, Any], ...]]
+    deployed: str
+    source: str
+    synthetic: bool
+    warnings: tuple[str, ...]
+    roles: dict[str, Any]
+    figures: dict[str, Any]
+    recipe: dict[str, Any]
+    versions: dict[str, str]
+    commit: str | None
+    machine: str
+    licence: str
+    intended_use: str = NOT_A_DEVICE
+    files: dict[str, str] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle on disk. digest: SHA-256 of `bundle.json`, which digests all the rest."""
+
+    folder: Path
+    manifest: Manifest
+    digest: str
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        return self.manifest.findings
+
+    @property
+    def engine(self) -> Path:
+        return self.folder / self.manifest.engine.file
+
+    def calibrator(self, finding: str) -> Temperature:
+        """What turns the finding's raw logit into a probability."""
+        return Temperature.from_dict(self.manifest.calibrators[finding])
+
+    def operating_points(self, finding: str) -> dict[str, OperatingPoint]:
+        """Named thresholds, chosen on `calibrate`."""
+        points = (OperatingPoint.from_dict(p) for p in self.manifest.operating_points[finding])
+        return {point.name: point for point in points}
+
+    def thresholds(self) -> dict[str, dict[str, float]]:
+        """Finding → point → threshold on calibrated probability; the one in use is `deployed`."""
+        return {
+            finding: {
+                "deployed" if name == self.manifest.deployed else name: point.threshold
+                for name, point in self.operating_points(finding).items()
+            }
+            for finding in self.findings
+        }
+
+    def record_opening(
+        self, role: str, source: str, n: int, auroc: Mapping[str, float | None]
+    ) -> bool:
+        """Write one look at `role` into the ledger, a line that is only ever added.
+
+        Returns False when the bundle is on a medium that cannot be written.
+        """
+        line = {
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "bundle": self.digest,
+            "role": role,
+            "source": source,
+            "n": n,
+            "auroc": dict(auroc),
+        }
+        try:
+            with (self.folder / LEDGER).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError:
+            return False
+        return True
+
+    def openings(self) -> list[dict[str, Any]]:
+        """Every look at `test` so far, oldest first."""
+        ledger = self.folder / LEDGER
+        if not ledger.exists():
+            return []
+        return [json.loads(line) for line in ledger.read_text(encoding="utf-8").splitlines()]
+
+
+def find_bundle(path: str | Path) -> Path:
+    """The bundle folder that `path` means: itself, or the only bundle inside it.
+
+    Raises BundleError when there is none, or more than one.
+    """
+    path = Path(path)
+    if (path / MANIFEST).is_file():
+        return path
+    inside = sorted(each.parent for each in path.glob(f"[!.]*/{MANIFEST}"))
+    if len(inside) == 1:
+        return inside[0]
+    if inside:
+        raise BundleError(
+            path,
+            f"{len(inside)} bundles: {', '.join(each.name for each in inside)}",
+            expected="one",
+            remedy=f"name it, for instance {inside[0]}",
+        )
+    raise BundleError(
+        path,
+        "no bundle here",
+        expected=f"a folder with {MANIFEST}",
+        remedy="make one with 'make reproduce' or 'hilum train', or mount the one you have",
+    )
+
+
+def load_bundle(path: str | Path) -> Bundle:
+    """Verify a bundle: schema, then every file's digest, before anything is built from it.
+
+    Raises BundleError: not a bundle, newer schema, missing file, or a byte that differs.
+    """
+    folder = find_bundle(path)
+    raw = (folder / MANIFEST).read_bytes()
+    manifest = _read_manifest(folder / MANIFEST, raw)
+    for name, expected in manifest.files.items():
+        file = folder / name
+        if not file.is_file():
+            raise BundleError(file, "missing", expected="a file of the bundle", remedy=_RENEW)
+        found = _sha256(file)
+        if found != expected:
+            raise BundleError(
+                file, f"damaged: sha256 {found[:12]}…", expected=f"{expected[:12]}…", remedy=_RENEW
+            )
+    return Bundle(folder, manifest, hashlib.sha256(raw).hexdigest())
+
+
+_RENEW = "copy the bundle again, or train it again"
+
+
+def _read_manifest(path: Path, raw: bytes) -> Manifest:
+    try:
+        values = json.loads(raw)
+        sealed = values.pop("digest")
+        version = int(values["schema_version"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BundleError(path, f"damaged ({error})", expected="JSON", remedy=_RENEW) from error
+    if version > SCHEMA:
+        raise BundleError(
+            path,
+            f"bundle of schema {version}",
+            expected=f"{SCHEMA} or earlier",
+            remedy="upgrade Hilum to read it",
+        )
+    if sealed != _seal(values):
+        raise BundleError(path, "damaged: its digest does not match", remedy=_RENEW)
+    try:
+        manifest = Manifest.model_validate(values)
+        for finding in manifest.findings:
+            Temperature.from_dict(manifest.calibrators[finding])
+            names = [OperatingPoint.from_dict(p).name for p in manifest.operating_points[finding]]
+            if manifest.deployed not in names:
+                raise KeyError(manifest.deployed)
+    except (ValidationError, EvaluationError, KeyError) as error:
+        line = str(error).splitlines()[0]
+        raise BundleError(path, f"not a bundle of schema {version} ({line})") from error
+    return manifest
+
+
+@contextmanager
+def bundle_draft(target: Path) -> Iterator[Path]:
+    """A temporary folder beside `target`; what fails inside leaves an old bundle as it was.
+
+    Raises OutputError when the folder cannot be written or the disk is full.
+    """
+    draft = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        draft.mkdir(parents=True)
+        yield draft
+    except OSError as error:
+        raise OutputError(
+            target,
+            f"the bundle cannot be written ({error.strerror or error})",
+            remedy="name a folder that you may write to, on a disk with room",
+        ) from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def seal_bundle(draft: Path, target: Path, manifest: Manifest) -> Bundle:
+    """Digest every file of the draft, write `bundle.json`, and put the draft in place.
+
+    An earlier bundle at `target` is replaced whole; anything else there is refused.
+    """
+    files = {
+        each.relative_to(draft).as_posix(): _sha256(each)
+        for each in sorted(draft.rglob("*"))
+        if each.is_file()
+    }
+    values = manifest.model_copy(update={"files": files}).model_dump(mode="json")
+    values["digest"] = _seal(values)
+    with (draft / MANIFEST).open("w", encoding="utf-8") as file:
+        json.dump(values, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    if target.exists():
+        refuse_foreign_folder(target)
+        # Two renames, since a folder cannot be renamed over one with files in it.
+        old = target.with_name(f".{target.name}.{time.monotonic_ns()}.old")
+        target.rename(old)
+        draft.rename(target)
+        shutil.rmtree(old)
+    else:
+        draft.rename(target)
+    return load_bundle(target)
+
+
+def refuse_foreign_folder(target: Path) -> None:
+    """Raise OutputError when `target` holds something that is not a bundle."""
+    empty = target.is_dir() and not any(target.iterdir())
+    if target.exists() and not empty and not (target / MANIFEST).is_file():
+        raise OutputError(
+            target,
+            "exists and is not a bundle",
+            expected="a new folder, an empty one, or a bundle to replace",
+            remedy="name another folder with --out",
+        )
+
+
+def _seal(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

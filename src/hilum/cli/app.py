@@ -1,0 +1,46 @@
+"""The verbs, put together. Each verb imports what is heavy when it runs, so help is quick."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from hilum import __version__
+from hilum.cli.bundle import bundle_app
+from hilum.cli.evaluate import evaluate
+from hilum.cli.predict import predict
+from hilum.cli.reproduce import reproduce
+from hilum.cli.train import train
+
+app = typer.Typer(
+    name="hilum",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"hilum {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def hilum(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    """Train a chest X-ray classifier, prove how far it can be trusted, put it to work.
+
+    Research use only: not a medical device. Any verb takes --debug for a traceback.
+    """
+
+
+app.command()(reproduce)
+app.command()(train)
+app.command()(evaluate)
+app.command()(predict)
+app.add_typer(bundle_app, name="bundle")

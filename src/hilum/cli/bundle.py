@@ -1,0 +1,80 @@
+"""`hilum bundle`: look into a bundle, or check that it is whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hilum.cli.options import Json
+
+bundle_app = typer.Typer(no_args_is_help=True, help="Look into a bundle, or check it.")
+
+_Bundle = Annotated[Path, typer.Argument(help="A bundle, or the folder that holds one.")]
+
+
+@bundle_app.command()
+def show(bundle: _Bundle, as_json: Json = False) -> None:
+    """Print what a bundle is, how it was made, and how often test was opened.
+
+    Example: hilum bundle show models/pneumoniamnist
+    """
+    from hilum.bundle import load_bundle
+    from hilum.cli.show import print_json
+    from hilum.estimates import Estimate
+
+    loaded = load_bundle(bundle)
+    manifest = loaded.manifest
+    if as_json:
+        print_json(
+            {
+                "digest": loaded.digest,
+                **manifest.model_dump(mode="json"),
+                "openings": loaded.openings(),
+            }
+        )
+        return
+    print(f"{manifest.name} ({loaded.folder}), digest {loaded.digest[:16]}")
+    if manifest.synthetic:
+        print("SYNTHETIC: trained on images that no patient stands behind")
+    print(f"  made {manifest.created} by hilum {manifest.versions['hilum']} from {manifest.source}")
+    print(f"  {manifest.backbone.name}, input {manifest.engine.input_size} px")
+    for finding in manifest.findings:
+        calibrator = manifest.calibrators[finding]
+        print(f"  {finding}: {calibrator['kind']} {calibrator['temperature']:.3f}")
+        for point in loaded.operating_points(finding).values():
+            deployed = " (deployed)" if point.name == manifest.deployed else ""
+            print(
+                f"    {point.name}{deployed}: probability >= {point.threshold:.4g}; on calibrate "
+                f"sensitivity {point.sensitivity.in_words()}, "
+                f"specificity {point.specificity.in_words()}"
+            )
+    for role, facts in manifest.roles["roles"].items():
+        print(f"  role {role}: {facts['n']:,} images")
+    for role, findings in manifest.figures.items():
+        for finding, figures in findings.items():
+            auroc = Estimate.from_dict(figures["auroc"])
+            print(f"  {role} AUROC {finding}: {auroc.in_words(4)}")
+    openings = loaded.openings()
+    last = f", last {openings[-1]['time']}" if openings else ""
+    print(f"  test was opened {len(openings)} times{last}")
+    for warning in manifest.warnings:
+        print(f"  warning: {warning}")
+    print(manifest.intended_use)
+
+
+@bundle_app.command()
+def verify(bundle: _Bundle, as_json: Json = False) -> None:
+    """Check schema and every file's digest.
+
+    Example: hilum bundle verify models/pneumoniamnist
+    """
+    from hilum.bundle import load_bundle
+    from hilum.cli.show import print_json
+
+    loaded = load_bundle(bundle)
+    if as_json:
+        print_json({"bundle": str(loaded.folder), "digest": loaded.digest, "whole": True})
+    else:
+        print(f"{loaded.folder}: whole, {len(loaded.manifest.files) + 1} files, {loaded.digest}")

@@ -1,0 +1,9 @@
+"""From predictions to figures a statistician and a clinician would both sign.
+
+How predictions are made is left to `hilum.predict`; pictures and pages, to `plots` and `report`.
+"""
+
+from hilum.evaluation.evaluation import Evaluation, evaluate
+from hilum.evaluation.predictions import Predictions
+
+__all__ = ["Evaluation", "Predictions", "evaluate"]

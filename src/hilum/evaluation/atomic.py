@@ -1,0 +1,36 @@
+"""Writing a result so that a crash or a full disk leaves the old file or the new one, never half.
+
+What is written is left to the caller.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from hilum.errors import OutputError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path`; on leaving without error it is renamed to `path`.
+
+    The folder is made when absent. Raises OutputError when the file cannot be written.
+    """
+    draft = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield draft
+        draft.replace(path)
+    except OSError as error:
+        raise OutputError(
+            path,
+            f"cannot be written ({error.strerror or error})",
+            remedy="name a folder that you may write to, on a disk with room",
+        ) from error
+    finally:
+        # A failed write leaves nothing behind; where even that fails, the first error counts.
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)

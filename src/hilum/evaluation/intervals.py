@@ -1,0 +1,200 @@
+"""Intervals: bootstrap by patient, DeLong for AUROC, Wilson for proportions; all 95 %.
+
+What is resampled or counted is left to `discrimination` and `reliability`.
+
+Images of one patient are alike. Where a patient has several, every interval here takes the patient
+as the unit: the bootstrap draws patients, Wilson divides n by the design effect, DeLong adds up
+within patients. Where each patient has one image these are the usual formulas, to the digit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import expit
+from scipy.stats import rankdata
+
+from hilum.estimates import Z95, Estimate, wilson
+
+CHUNK = 1 << 20  # resampled image counts held at a time: some tens of megabytes with their sums
+NEWCOMBE = "Newcombe's method 5, as DeLong's variance is 0 or undefined"
+ENOUGH = 0.5  # of the resamples must give a figure before their percentiles are given
+
+
+@dataclass(frozen=True)
+class Units:
+    """What is resampled: the patient where one is known, the image otherwise.
+
+    unit_n: which unit an image belongs to, 0 … count - 1, shape (n,)
+    """
+
+    kind: Literal["patient", "image"]
+    unit_n: NDArray[np.intp]
+    count: int
+
+    @property
+    def clustered(self) -> bool:
+        """Whether any unit holds more than one image."""
+        return self.count < len(self.unit_n)
+
+    def where(self, keep_n: NDArray[np.generic]) -> Units:
+        """The units of the images chosen by a mask or by positions, in that order."""
+        return _numbered(self.kind, self.unit_n[keep_n])
+
+
+def units_of(patient_id_n: NDArray[np.object_]) -> Units:
+    """Units from patient ids, None where unknown, shape (n,).
+
+    With no id at all the unit is the image; with some, an image without one counts as a patient.
+    """
+    known_n = np.array([patient is not None for patient in patient_id_n], dtype=bool)
+    n = len(patient_id_n)
+    if not known_n.any():
+        return Units("image", np.arange(n), n)
+    _, patient_k = np.unique(patient_id_n[known_n].astype(str), return_inverse=True)
+    unit_n = np.empty(n, dtype=np.intp)
+    unit_n[known_n] = patient_k
+    unit_n[~known_n] = patient_k.max() + 1 + np.arange(n - int(known_n.sum()))
+    return _numbered("patient", unit_n)
+
+
+def _numbered(kind: Literal["patient", "image"], unit_n: NDArray[np.intp]) -> Units:
+    seen, inverse_n = np.unique(unit_n, return_inverse=True)
+    return Units(kind, inverse_n, len(seen))
+
+
+def resampled_counts(
+    units: Units, rng: np.random.Generator, resamples: int
+) -> Iterator[NDArray[np.int32]]:
+    """How often each image stands in each resample, in chunks of shape (b, n).
+
+    Each resample draws as many units as there are, with replacement. The chunks add up to
+    `resamples` rows; none holds many more than CHUNK counts.
+    """
+    rows = max(1, CHUNK // max(1, len(units.unit_n)))
+    for start in range(0, resamples, rows):
+        size = min(rows, resamples - start)
+        drawn_bu = rng.integers(units.count, size=(size, units.count), dtype=np.int32)
+        count_bu = np.stack([np.bincount(row, minlength=units.count) for row in drawn_bu])
+        yield count_bu.astype(np.int32)[:, units.unit_n]
+
+
+def percentile(value: float, value_b: NDArray[np.float64], n: int, units: Units) -> Estimate:
+    """A figure with the 2.5th and 97.5th percentile of its resamples.
+
+    value: the figure on all images, NaN refused
+    value_b: the figure per resample, NaN where it has none (a class was not drawn)
+    Source: Efron & Tibshirani 1993, chapter 13.
+    """
+    method = f"bootstrap by {units.kind}, {len(value_b)} resamples"
+    given_b = value_b[~np.isnan(value_b)]
+    if units.count < 2:
+        return Estimate(
+            value, None, None, n, "none", f"an interval needs two or more {units.kind}s"
+        )
+    if len(given_b) == 0 or len(given_b) < ENOUGH * len(value_b):
+        reason = f"only {len(given_b)} of {len(value_b)} resamples give the figure"
+        return Estimate(value, None, None, n, "none", reason)
+    if np.ptp(given_b) == 0:
+        # A resample cannot hold an error that no image shows; a width of 0 would be a boast.
+        reason = "every resample gives the same figure, which tells nothing of its uncertainty"
+        return Estimate(value, None, None, n, "none", reason)
+    if len(given_b) < len(value_b):
+        method += f", {len(value_b) - len(given_b)} of them without the figure"
+    low, high = np.quantile(given_b, (0.025, 0.975))
+    return Estimate(value, float(low), float(high), n, method)
+
+
+def proportion(hit_n: NDArray[np.bool_], units: Units, empty: str = "no image") -> Estimate:
+    """The share of `hit_n` that is True, with its Wilson interval.
+
+    hit_n: shape (n,), the denominator and nothing else; `units` of the same images
+    empty: why there is no figure when n = 0
+    Where units hold several images, n is divided by the design effect; and where that cannot be
+    seen, because all or none are hits, by the mean number of images per unit.
+    Source: Wilson 1927; Rao & Scott 1992, section 2.
+    """
+    n, hits = len(hit_n), int(hit_n.sum())
+    if n == 0:
+        return Estimate.missing(empty, 0)
+    if not units.clustered:
+        return wilson(hits, n)
+    p = hits / n
+    excess_u = np.bincount(units.unit_n, weights=hit_n - p, minlength=units.count)
+    if units.count < 2 or hits in (0, n):
+        return wilson(hits, n, effective_n=float(units.count))
+    variance = units.count / (units.count - 1) * float(excess_u @ excess_u) / n**2
+    # Never more than n: patients more alike than chance would have it are no extra evidence.
+    return wilson(hits, n, effective_n=min(float(n), p * (1 - p) / variance) if variance else n)
+
+
+def delong(score_n: NDArray[np.floating], y_n: NDArray[np.floating], units: Units) -> Estimate:
+    """AUROC with its DeLong interval, set on the logit scale so that it stays within [0, 1].
+
+    score_n: any score that rises with the finding, shape (n,)
+    y_n: 1 = finding present, 0 absent, shape (n,)
+    Where DeLong's variance is 0 (AUROC of 0 or 1, constant scores) or undefined (one image in a
+    class) the interval is Newcombe's method 5; `method` says which.
+    O(n log n). Source: DeLong et al. 1988; Sun & Xu 2014 (midranks); Obuchowski 1997 (several
+    images per patient); Newcombe 2006, part 2.
+    """
+    present_n = y_n == 1
+    m, k = int(present_n.sum()), int(len(y_n) - present_n.sum())
+    if m == 0 or k == 0:
+        return Estimate.missing(one_class(m, len(y_n)), len(y_n))
+    score_n = np.asarray(score_n, dtype=np.float64)
+    rank_n = rankdata(score_n)
+    # The share of the other class that each image outranks, ties counted half.
+    place_m = (rank_n[present_n] - rankdata(score_n[present_n])) / k
+    place_k = 1 - (rank_n[~present_n] - rankdata(score_n[~present_n])) / m
+    value = float((rank_n[present_n].sum() - m * (m + 1) / 2) / (m * k))
+    unit_m, unit_k = units.unit_n[present_n], units.unit_n[~present_n]
+    m_units, k_units = len(np.unique(unit_m)), len(np.unique(unit_k))
+    if m_units > 1 and k_units > 1:
+        sum_mu = np.bincount(unit_m, weights=place_m - value, minlength=units.count)
+        sum_ku = np.bincount(unit_k, weights=place_k - value, minlength=units.count)
+        variance = (
+            m_units / (m_units - 1) * float(sum_mu @ sum_mu) / m**2
+            + k_units / (k_units - 1) * float(sum_ku @ sum_ku) / k**2
+            + 2 * float(sum_mu @ sum_ku) / (m * k)
+        )
+        if variance > 1e-20 and 0 < value < 1:
+            half = Z95 * float(np.sqrt(variance)) / (value * (1 - value))
+            centre = float(np.log(value / (1 - value)))
+            low, high = (float(expit(centre + sign * half)) for sign in (-1, 1))
+            method = "DeLong, logit scale" + (", by patient" if units.clustered else "")
+            return Estimate(value, low, high, len(y_n), method)
+    low, high = _newcombe(value, m_units, k_units)
+    return Estimate(value, low, high, len(y_n), NEWCOMBE)
+
+
+def _newcombe(auroc: float, m: int, k: int) -> tuple[float, float]:
+    """The AUROCs from which `auroc` lies 1.96 standard errors away.
+
+    Hanley & McNeil's variance at the limit, not at the estimate, so it does not vanish at 1; their
+    class sizes in the numerator are replaced by the mean of both, less 1. Newcombe 2006, part 2.
+    """
+    size = (m + k) / 2 - 1
+
+    def lower(auroc: float) -> float:
+        def excess(theta: float) -> float:
+            spread = 1 + size * ((1 - theta) / (2 - theta) + theta / (1 + theta))
+            return (auroc - theta) ** 2 - Z95**2 * theta * (1 - theta) * spread / (m * k)
+
+        # 1 is always a root for an AUROC of 1; the limit is the other one.
+        return float(brentq(excess, 0.0, min(auroc, 1 - 1e-9))) if auroc > 0 else 0.0
+
+    return lower(auroc), 1 - lower(1 - auroc)
+
+
+def one_class(present: int, n: int) -> str:
+    """Why a figure that needs both classes has none."""
+    if n == 0:
+        return "no image has a label"
+    which = "with" if present == 0 else "without"
+    return f"no image {which} the finding among {n}"

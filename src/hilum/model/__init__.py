@@ -1,0 +1,1 @@
+"""Networks (torch): backbones, the classifier on top, and what it is fitted with."""

@@ -1,0 +1,103 @@
+"""The only inference path: bundle and cohort → Predictions, by the bundle's own OpenVINO engine.
+
+What the figures mean is `evaluation`'s business; nothing here knows of torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from hilum.bundle import Bundle
+from hilum.calibration import Temperature
+from hilum.data.cohort import SUBGROUPS, Cohort
+from hilum.data.preprocessing import Step
+from hilum.data.reading import consecutive, read_batches
+from hilum.errors import BundleError
+from hilum.evaluation.predictions import Predictions
+
+BATCH_SIZE = 32
+
+Progress = Callable[[int, int], None]
+
+
+def predict(
+    bundle: Bundle, cohort: Cohort, *, progress: Progress = lambda done, total: None
+) -> Predictions:
+    """Run the bundle on every image of the cohort.
+
+    progress: called with the images done and the images in all
+    Raises RadiographError when a film cannot be read, BundleError when the engine cannot be run.
+    """
+    logit_nf = engine_logits(
+        bundle.engine, bundle.manifest.preprocessing, cohort, progress=progress
+    )
+    return as_predictions(
+        cohort,
+        logit_nf,
+        {finding: bundle.calibrator(finding) for finding in bundle.findings},
+        {finding: points["deployed"] for finding, points in bundle.thresholds().items()},
+    )
+
+
+def as_predictions(
+    cohort: Cohort,
+    logit_nf: NDArray[np.float64],
+    calibrators: Mapping[str, Temperature],
+    thresholds: Mapping[str, float],
+) -> Predictions:
+    """Raw logits with what the cohort knows of each image.
+
+    logit_nf: shape (n, f), findings in the calibrators' order
+    A finding that the cohort does not know has no labels.
+    """
+    findings = tuple(calibrators)
+    label_nf = np.full(logit_nf.shape, np.nan)
+    for f, finding in enumerate(findings):
+        if finding in cohort.findings:
+            label_nf[:, f] = cohort.label_nf[:, cohort.findings.index(finding)]
+    prob = [calibrators[finding].prob(logit_nf[:, f]) for f, finding in enumerate(findings)]
+    return Predictions.from_arrays(
+        findings,
+        cohort.table["image_id"].tolist(),
+        label_nf=label_nf,
+        logit_nf=logit_nf,
+        prob_nf=np.stack(prob, axis=1),
+        threshold_f=[thresholds[finding] for finding in findings],
+        patient_id_n=cohort.table["patient_id"].tolist(),
+        subgroups=cohort.table[list(SUBGROUPS)],
+    )
+
+
+def engine_logits(
+    engine: Path,
+    steps: Sequence[Step],
+    cohort: Cohort,
+    *,
+    precision: str = "f32",
+    progress: Progress = lambda done, total: None,
+) -> NDArray[np.float64]:
+    """Raw logits of an engine file, shape (n, f): what `predict` does before there is a bundle.
+
+    precision: `f32`, or `bf16`. It is always asked for, since OpenVINO takes bf16 by itself where
+        the processor has it, and a probability then moves by up to a hundredth.
+    """
+    try:
+        compiled = ov.Core().compile_model(
+            str(engine), "CPU", {"INFERENCE_PRECISION_HINT": precision}
+        )
+    except RuntimeError as error:
+        line = str(error).strip().splitlines()[-1]
+        raise BundleError(engine, f"OpenVINO cannot load it ({line})") from error
+    batches = consecutive(len(cohort), BATCH_SIZE)
+    parts: list[NDArray[np.float32]] = []
+    done = 0
+    for image_nchw in read_batches(cohort, steps, batches):
+        parts.append(np.array(compiled(image_nchw)["logit_nf"]))
+        done += len(image_nchw)
+        progress(done, len(cohort))
+    return np.concatenate(parts).astype(np.float64)

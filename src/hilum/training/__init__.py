@@ -1,0 +1,1 @@
+"""From recipe to bundle (torch): the loop, augmentation, checkpoints, the exported engine."""

@@ -1,0 +1,81 @@
+"""Variation of training films: parameters are drawn first, then applied, so any batch replays.
+
+Works on a batch at once, on whatever device the batch is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hilum.recipe import AugmentationPart
+
+
+@dataclass(frozen=True)
+class Variation:
+    """What is done to each film of one batch.
+
+    affine_n23: output to input coordinates in [-1, 1]
+    gamma_n, contrast_n, brightness_n: grey = (grey ** gamma - 0.5) * contrast + 0.5 + brightness
+    noise_n: standard deviation of the added noise; noise_seed draws it
+    """
+
+    affine_n23: NDArray[np.float32]
+    gamma_n: NDArray[np.float32]
+    contrast_n: NDArray[np.float32]
+    brightness_n: NDArray[np.float32]
+    noise_n: NDArray[np.float32]
+    noise_seed: int
+
+
+def draw_variation(settings: AugmentationPart, n: int, rng: np.random.Generator) -> Variation:
+    """Draw the parameters for `n` films, each uniform in its range, gamma in its logarithm."""
+
+    def within(limit: float) -> NDArray[np.float64]:
+        return rng.uniform(-limit, limit, n)
+
+    angle_n = np.deg2rad(within(settings.rotation_degrees))
+    zoom_n = 1 + within(settings.scale)
+    mirror_n = np.where(rng.random(n) < settings.horizontal_flip, -1.0, 1.0)
+    cos_n, sin_n = np.cos(angle_n) / zoom_n, np.sin(angle_n) / zoom_n
+    # A shift of 1 in these coordinates is half the film.
+    shift_n2 = np.stack(
+        [within(2 * settings.translation), within(2 * settings.translation)], axis=1
+    )
+    affine_n23 = np.empty((n, 2, 3), dtype=np.float32)
+    affine_n23[:, 0, 0], affine_n23[:, 0, 1] = mirror_n * cos_n, -sin_n
+    affine_n23[:, 1, 0], affine_n23[:, 1, 1] = mirror_n * sin_n, cos_n
+    affine_n23[:, :, 2] = shift_n2
+    return Variation(
+        affine_n23=affine_n23,
+        gamma_n=np.exp(within(settings.gamma)).astype(np.float32),
+        contrast_n=(1 + within(settings.contrast)).astype(np.float32),
+        brightness_n=within(settings.brightness).astype(np.float32),
+        noise_n=rng.uniform(0, settings.noise, n).astype(np.float32),
+        noise_seed=int(rng.integers(2**62)),
+    )
+
+
+def apply_variation(image_nchw: Tensor, variation: Variation) -> Tensor:
+    """Vary grey films in [0, 1], shape (n, 1, h, w); the same variation gives the same films."""
+
+    def per_film(values: NDArray[np.float32]) -> Tensor:
+        return torch.from_numpy(values).to(image_nchw.device).view(-1, 1, 1, 1)
+
+    affine = torch.from_numpy(variation.affine_n23).to(image_nchw.device)
+    grid = F.affine_grid(affine, list(image_nchw.shape), align_corners=False)
+    # Reflection keeps the film's grey statistics where the turned film leaves a corner empty.
+    moved = F.grid_sample(image_nchw, grid, padding_mode="reflection", align_corners=False)
+    # The lower bound keeps the gradient of a power finite; no 8-bit grey lies below it.
+    grey = moved.clamp(1e-4, 1.0) ** per_film(variation.gamma_n)
+    grey = (grey - 0.5) * per_film(variation.contrast_n) + 0.5 + per_film(variation.brightness_n)
+    if variation.noise_n.any():
+        generator = torch.Generator(image_nchw.device).manual_seed(variation.noise_seed)
+        noise = torch.randn(grey.shape, generator=generator, device=grey.device)
+        grey = grey + noise * per_film(variation.noise_n)
+    return grey.clamp(0.0, 1.0)

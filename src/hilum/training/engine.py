@@ -1,0 +1,49 @@
+"""Trained classifier → OpenVINO, with its agreement to torch measured on real films.
+
+Running the engine is `hilum.predict`'s job.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+
+import openvino as ov
+import torch
+from torch import Tensor, nn
+
+from hilum.model.classifier import Classifier
+
+NAME = "model.xml"
+
+
+class _TwoOutputs(nn.Module):
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, image_nchw: Tensor) -> tuple[Tensor, Tensor]:
+        feature_nchw = self.classifier.feature_map(image_nchw)
+        return self.classifier.head(feature_nchw), feature_nchw
+
+
+def export_engine(classifier: Classifier, size: int, folder: Path) -> Path:
+    """Write `model.xml` and `model.bin`: image_nchw → logit_nf, feature_nchw; n is free.
+
+    size: side of the square input in pixels
+    Weights stay fp32. Returns the path of `model.xml`.
+    """
+    module = _TwoOutputs(classifier.cpu().to(memory_format=torch.contiguous_format)).eval()
+    example = torch.rand(2, 1, size, size)
+    with warnings.catch_warnings(), torch.inference_mode():
+        # Tracing warns of Python values that become constants; here they are all sizes that do.
+        warnings.simplefilter("ignore")
+        logging.getLogger("nncf").setLevel(logging.ERROR)
+        model = ov.convert_model(module, example_input=example, input=[-1, 1, size, size])
+    model.inputs[0].get_tensor().set_names({"image_nchw"})
+    for output, name in zip(model.outputs, ("logit_nf", "feature_nchw"), strict=True):
+        output.get_tensor().set_names({name})
+    folder.mkdir(parents=True, exist_ok=True)
+    ov.save_model(model, folder / NAME, compress_to_fp16=False)
+    return folder / NAME

@@ -1,0 +1,211 @@
+"""One run from recipe to bundle: fit, export, calibrate, write. The order of the rooms is here.
+
+Each step is another module's; evaluation on `test` is not part of training.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shutil
+import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from safetensors.torch import save_file
+from scipy.special import expit
+
+from hilum.bundle import (
+    WEIGHTS,
+    Agreement,
+    Backbone,
+    Bundle,
+    Engine,
+    Manifest,
+    bundle_draft,
+    refuse_foreign_folder,
+    seal_bundle,
+)
+from hilum.calibration import (
+    OperatingPoint,
+    Temperature,
+    fit_temperature,
+    target_sensitivity,
+    target_specificity,
+    youden,
+)
+from hilum.data.cohort import ROLES, Cohort
+from hilum.data.preprocessing import Resize, Step
+from hilum.data.roles import RoleLedger, assign_roles
+from hilum.errors import TrainingError
+from hilum.evaluation import evaluate
+from hilum.model.backbones import make_backbone
+from hilum.model.classifier import Classifier
+from hilum.predict import as_predictions, engine_logits
+from hilum.recipe import CalibrationPart, Recipe
+from hilum.training.engine import export_engine
+from hilum.training.loop import METRICS, TrainingSet, Watcher, fit, logits, seeded
+
+# OpenVINO's fp32 kernels and torch's add in another order; beyond this it is another network.
+AGREEMENT_LIMIT = 1e-4
+_PACKAGES = ("hilum", "torch", "timm", "lightning-fabric", "openvino", "numpy", "pillow")
+
+
+def train(
+    recipe: Recipe,
+    cohort: Cohort,
+    target: Path,
+    *,
+    watcher: Watcher | None = None,
+    resume: bool = False,
+) -> Bundle:
+    """Train on the cohort and write the bundle to `target`.
+
+    While it runs, `{target}.run` holds the checkpoint and `metrics.jsonl`; it goes when the
+    bundle stands.
+    Raises DataError when a role lacks a class, TrainingError when training cannot go on,
+    OutputError when the bundle cannot be written; an earlier bundle then stays as it was.
+    """
+    refuse_foreign_folder(target)
+    cohort, ledger = assign_roles(cohort, tune_fraction=recipe.data.tune_fraction, seed=recipe.seed)
+    roles = {role: cohort.with_role(role) for role in ROLES}
+    size = recipe.input.size
+    enlarge = Resize(height=size, width=size, interpolation=recipe.input.interpolation)
+    steps = (*cohort.reduction, enlarge)
+    with seeded(recipe.seed):
+        backbone = make_backbone(
+            recipe.model.backbone,
+            len(cohort.findings),
+            weights=recipe.model.weights,
+            dropout=recipe.model.dropout,
+        )
+        classifier = Classifier(backbone)
+
+    work = target.with_name(f"{target.name}.run")
+    data = TrainingSet(roles["train"], roles["tune"], steps, _data_digest(ledger))
+    fit(classifier, data, recipe, work, watcher=watcher, resume=resume)
+
+    with bundle_draft(target) as draft:
+        shutil.copy(work / METRICS, draft / METRICS)
+        save_file(classifier.network.state_dict(), draft / WEIGHTS)
+        engine = export_engine(classifier, size, (draft / "openvino"))
+        agreement = _agreement(classifier, engine, steps, roles["calibrate"])
+        calibrators, points = _calibrate(engine, steps, roles["calibrate"], recipe.calibration)
+        manifest = Manifest(
+            name=recipe.name,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            findings=cohort.findings,
+            backbone=Backbone(
+                name=backbone.name,
+                weights=recipe.model.weights,
+                mean=backbone.mean,
+                std=backbone.std,
+            ),
+            preprocessing=steps,
+            engine=Engine(input_size=size, agreement=agreement),
+            calibrators={f: c.to_dict() for f, c in calibrators.items()},
+            operating_points={f: (p.to_dict(),) for f, p in points.items()},
+            deployed=recipe.calibration.operating_point,
+            source=cohort.name,
+            synthetic=cohort.synthetic,
+            warnings=cohort.warnings,
+            roles=ledger.to_dict(),
+            figures={
+                role: _figures(engine, steps, roles[role], calibrators, points)
+                for role in ("tune", "calibrate")
+            },
+            recipe=recipe.model_dump(mode="json"),
+            versions={
+                "python": platform.python_version(),
+                **{name: version(name) for name in _PACKAGES},
+            },
+            commit=_commit(),
+            machine=f"{platform.system()} {platform.machine()}",
+            licence=cohort.licence,
+        )
+        bundle = seal_bundle(draft, target, manifest)
+    shutil.rmtree(work)
+    return bundle
+
+
+def _calibrate(
+    engine: Path, steps: Sequence[Step], cohort: Cohort, settings: CalibrationPart
+) -> tuple[dict[str, Temperature], dict[str, OperatingPoint]]:
+    logit_nf = engine_logits(engine, steps, cohort)
+    calibrators, points = {}, {}
+    for f, finding in enumerate(cohort.findings):
+        label_n = cohort.label_nf[:, f]
+        calibrator = fit_temperature(logit_nf[:, f], label_n)
+        prob_n = calibrator.prob(logit_nf[:, f])
+        calibrators[finding] = calibrator
+        match settings.operating_point, settings.target:
+            case "sensitivity", float(target):
+                points[finding] = target_sensitivity(prob_n, label_n, target, name="sensitivity")
+            case "specificity", float(target):
+                points[finding] = target_specificity(prob_n, label_n, target, name="specificity")
+            case _:
+                points[finding] = youden(prob_n, label_n)
+    return calibrators, points
+
+
+def _agreement(
+    classifier: Classifier, engine: Path, steps: Sequence[Step], cohort: Cohort
+) -> Agreement:
+    """Compare uncalibrated probabilities of torch and the engine on every calibrate film."""
+    by_torch, by_engine = logits(classifier, cohort, steps), engine_logits(engine, steps, cohort)
+    largest = float(np.abs(expit(by_torch) - expit(by_engine)).max())
+    if largest > AGREEMENT_LIMIT:
+        raise TrainingError(
+            "the exported engine",
+            f"its probabilities differ from torch's by up to {largest:.2g}",
+            expected=f"at most {AGREEMENT_LIMIT:g}",
+            remedy="keep the run's folder and report this backbone",
+        )
+    return Agreement(role="calibrate", n=len(cohort), largest_probability_difference=largest)
+
+
+def _figures(
+    engine: Path,
+    steps: Sequence[Step],
+    cohort: Cohort,
+    calibrators: dict[str, Temperature],
+    points: dict[str, OperatingPoint],
+) -> dict[str, dict[str, object]]:
+    """Figures on a role that training has used: optimistic, and kept to be compared with test."""
+    logit_nf = engine_logits(engine, steps, cohort)
+    thresholds = {finding: point.threshold for finding, point in points.items()}
+    evaluation = evaluate(
+        as_predictions(cohort, logit_nf, calibrators, thresholds),
+        {finding: {"deployed": threshold} for finding, threshold in thresholds.items()},
+        bundle=None,
+        source=cohort.name,
+        role=str(cohort.table["role"].iloc[0]),
+        synthetic=cohort.synthetic,
+        rng=np.random.default_rng(0),
+    )
+    return {
+        finding: {name: estimate.to_dict() for name, estimate in figures.items()}
+        for finding, figures in evaluation.figures.items()
+    }
+
+
+def _data_digest(ledger: RoleLedger) -> str:
+    return hashlib.sha256(json.dumps(ledger.to_dict(), sort_keys=True).encode()).hexdigest()
+
+
+def _commit() -> str | None:
+    """The commit of the code that trains; None where it does not lie in a git checkout."""
+    git = shutil.which("git")
+    if git is None:
+        return None
+    found = subprocess.run(
+        [git, "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return found.stdout.strip() if found.returncode == 0 else None
