@@ -206,10 +206,13 @@ def geometry(anatomy: Anatomy, size: int) -> Geometry:
     warp = rng.normal(0, 0.014, (2, 6, 6)).astype(np.float32)
     jitter = rng.normal(0, 1, (3, 12))
     scoliosis = np.float32(rng.normal(0, 0.02))
-    dx = x - np.float32(anatomy.centre)
-    u = (dx - np.float32(anatomy.tilt) * (y - 0.5)) / np.float32(anatomy.half_width)
+    dx: Floats = x - np.float32(anatomy.centre)
+    tilt = np.float32(anatomy.tilt)
+    u: Floats = dx - (y - np.float32(0.5)) * tilt
+    u /= np.float32(anatomy.half_width)
     u += _enlarge(warp[0], size) + scoliosis * np.sin(4 * y)
-    v = (y - np.float32(anatomy.apex) + np.float32(anatomy.tilt) * dx) / np.float32(anatomy.height)
+    v: Floats = y - np.float32(anatomy.apex) + dx * tilt
+    v /= np.float32(anatomy.height)
     v += _enlarge(warp[1], size)
     across, left = np.abs(u), u > 0
 
@@ -218,19 +221,17 @@ def geometry(anatomy: Anatomy, size: int) -> Geometry:
     row_by_side = row + left * np.intp(k)
     column = np.clip((u + U_SPAN) * (k / (2 * U_SPAN)), 0, k - 1).astype(np.intp)
 
-    wall_tables = [_wall_table(anatomy, jitter[0], k)] * 2
     heart_tables = [
         _mediastinum_table(anatomy, k, left=False, jitter=jitter[1]),
         _mediastinum_table(anatomy, k, left=True, jitter=jitter[2]),
     ]
-    wall = np.concatenate(wall_tables).take(row_by_side)
-    inner = across - np.concatenate(heart_tables).take(row_by_side)
-    outer = wall - across
-    above = _dome_table(anatomy, jitter[0], k).take(column) - v
-    below = v - np.float32(2.6) * np.minimum(
-        np.square(across - np.float32(0.37)), np.float32(0.032)
-    )
-    q = inner / np.maximum(inner + outer, np.float32(0.05))
+    wall = _wall_table(anatomy, jitter[0], k).take(row)
+    inner: Floats = across - np.concatenate(heart_tables).take(row_by_side)
+    outer: Floats = wall - across
+    above: Floats = _dome_table(anatomy, jitter[0], k).take(column) - v
+    below: Floats = np.minimum(np.square(across - np.float32(0.37)), np.float32(0.032))
+    below = v - below * np.float32(2.6)
+    q: Floats = inner / np.maximum(inner + outer, np.float32(0.05))
     torso = _torso_table(anatomy, k).take(row)
     return Geometry(u, v, across, left, wall, outer, inner, above, below, q, torso)
 
@@ -371,26 +372,27 @@ def _consolidation(body: Geometry, opacity: Opacity, vessels: Floats) -> Floats:
 
 
 def _attenuation(a: Anatomy, body: Geometry, opacity: Opacity | None) -> Floats:
-    """Attenuation along each ray (optical depth), [h, w], 0 = air; water at mid chest is near 2."""
+    """Attenuation along each ray (optical depth), [h, w], 0 = air; 1.2 at mid chest."""
     size = len(body.u)
     rng = np.random.default_rng((*a.outline_seed, 2))
     soft = np.float32(max(0.012, 1.5 / (size * a.half_width)))
-    texture = _enlarge(rng.normal(0, 1, (30, 30)).astype(np.float32), size)
-    cloud = _enlarge(rng.normal(0, 1, (7, 7)).astype(np.float32), size)
+    coarse = rng.normal(0, 0.6, (30, 30)).astype(np.float32)
+    coarse += _enlarge(rng.normal(0, 1, (7, 7)).astype(np.float32), len(coarse))
+    mottle = _enlarge(coarse, size)
 
     # Soft tissue: an elliptic trunk, deeper in the abdomen, with skin and muscle at its edge.
-    total = body.u / body.torso
+    total: Floats = body.u / body.torso
     np.square(total, out=total)
     np.subtract(1, total, out=total)
     np.maximum(total, 0, out=total)
     chord = np.sqrt(total, out=total)
     skin = np.minimum(3 * chord, 1)
-    total = np.float32(0.90) * chord
+    total = chord * np.float32(0.90)
     total += np.float32(0.35) * skin
     depth = np.clip(np.float32(0.5) - 2 * body.above, 0, 1)
     depth *= np.float32(0.10)
     depth += np.float32(0.98)
-    depth += np.float32(0.025) * cloud
+    depth += np.float32(0.02) * mottle
     total *= depth
     _, last = _rows(a, size, -1.5, 0.12)
     total[:last] *= 1 - np.float32(0.26) * _ramp(np.float32(-0.1) - body.v[:last], 0.3)
@@ -409,8 +411,7 @@ def _attenuation(a: Anatomy, body: Geometry, opacity: Opacity | None) -> Floats:
     air += np.float32(0.13) * behind
     air *= edge
     lung *= edge
-    fullness = np.float32(0.05) * cloud
-    fullness += np.float32(0.035) * texture
+    fullness = np.float32(0.05) * mottle
     fullness += np.float32(0.82)
     fullness += np.float32(0.12) * body.v
     air *= fullness
@@ -423,12 +424,13 @@ def _attenuation(a: Anatomy, body: Geometry, opacity: Opacity | None) -> Floats:
 
     total += np.float32(a.bone) * _bones(a, body, rng)
     _midline(a, body, total, rng)
-    _abdomen(a, body, total, cloud + np.float32(0.5) * texture, rng)
+    _abdomen(a, body, total, mottle, rng)
     if a.breast:
         x, y = (body.across - 0.58) / 0.36, (body.v - 0.78) / 0.24
         gland = np.clip(1 - np.square(x) - np.square(y), 0, 1)
         total += np.float32(0.3 * a.breast) * gland
-    return np.maximum(total, 0, out=total)
+    np.maximum(total, 0, out=total)
+    return total
 
 
 def _arms(a: Anatomy, body: Geometry, chord: Floats, total: Floats, lean: float) -> None:
@@ -469,9 +471,10 @@ def _bones(a: Anatomy, body: Geometry, rng: np.random.Generator) -> Floats:
     # A rib is an ellipse seen from the front: its back half falls from the spine to the chest wall,
     # its front half on to the sternum. All ribs of one half differ by a shift in v alone, so one
     # table over (place between two ribs, q) draws them all.
+    size = len(body.u)
     q = body.across / body.wall
     column = np.minimum(q * np.float32(Q_STEPS / Q_SPAN), np.float32(Q_STEPS - 1)).astype(np.intp)
-    total = _chest_wall().take(column)
+    total: Floats = _chest_wall().take(column)
     total *= body.v > 0
     root = np.sqrt(np.maximum(1 - np.square(_Q), 0.0))
     half_drop = 0.5 * a.rib_drop
@@ -480,26 +483,26 @@ def _bones(a: Anatomy, body: Geometry, rng: np.random.Generator) -> Floats:
             fall = half_drop * (1 + root * (1 + 0.5 * (1 - np.minimum(_Q, 1))))
         else:
             fall = half_drop * (1 - root) - 0.012 * np.sin(np.pi * _Q)
-        place = (fall * (-1 / RIB_SPACING) + rng.normal(0.75, 0.06)).astype(np.float32).take(column)
-        place += body.v * np.float32(1 / RIB_SPACING)
-        place += _enlarge(rng.normal(0, 0.16, (9, 9)).astype(np.float32), len(total))
+        first, last = _rows(a, size, 0.0 if front else -0.2, 1.2 if front else 1.3)
+        at = column[first:last]
+        place = (fall * (-1 / RIB_SPACING) + rng.normal(0.75, 0.06)).astype(np.float32).take(at)
+        place += body.v[first:last] * np.float32(1 / RIB_SPACING)
+        place += _enlarge(rng.normal(0, 0.16, (9, 9)).astype(np.float32), size)[first:last]
         number = np.floor(place)
         place -= number
         place *= np.float32(P_STEPS)
         cell = place.astype(np.intp)
         cell *= np.intp(Q_STEPS)
-        cell += column
+        cell += at
         shade = _rib_table(front, round(a.rib_drop * a.height / a.half_width, 1)).take(cell)
         dense = rng.normal(1, 0.12, (2, RIBS + 2))
         dense[:, 1] *= 0.7
         dense[:, [0, -1]] = 0
-        dense[:, -5:] *= (0.9, 0.7, 0.5, 0.35, 0)
-        if front:
-            dense[:, -5:] *= (0.8, 0.5, 0, 0, 0)
+        dense[:, -5:] *= (0.8, 0.5, 0, 0, 0) if front else (0.9, 0.7, 0.5, 0.35, 0)
         np.clip(number, -1, RIBS, out=number)
-        number += body.left * np.float32(RIBS + 2) + np.float32(1)
+        number += body.left[first:last] * np.float32(RIBS + 2) + np.float32(1)
         shade *= dense.astype(np.float32).ravel().take(number.astype(np.intp))
-        total += shade
+        total[first:last] += shade
 
     first, last = _rows(a, len(total), -0.45, 0.12)
     t, v, skin = body.across[first:last], body.v[first:last], body.torso[first:last]
@@ -543,13 +546,14 @@ def _rib_table(front: bool, fall: float) -> Floats:
     shade *= _ramp(1.02 - _Q, 0.04) * _ramp(_Q - 0.09, 0.06)
     # In front the cartilage does not show; behind, heart and spine hide much of a rib.
     shade *= 0.6 * _ramp(_Q - 0.45, 0.3) if front else 0.6 + 0.4 * _ramp(_Q - 0.4, 0.5)
-    return (0.25 * shade).astype(np.float32).ravel()
+    return (0.27 * shade).astype(np.float32).ravel()
 
 
 @lru_cache(maxsize=1)
 def _chest_wall() -> Floats:
     """Attenuation of the pleural edge and of ribs seen end-on at the wall, over q."""
-    return (0.10 * np.exp(-np.square((_Q - 1.004) / 0.018))).astype(np.float32)
+    edge: Floats = (0.10 * np.exp(-np.square((_Q - 1.004) / 0.018))).astype(np.float32)
+    return edge
 
 
 def _rows(a: Anatomy, size: int, v_top: float, v_bottom: float) -> tuple[int, int]:
@@ -619,7 +623,7 @@ def _vessels(a: Anatomy, body: Geometry, size: int) -> Floats:
     ink_hw = np.zeros((size, size), np.float32)
     big = 2 * MAIN_VESSELS * (1 + TWIGS[0])
     for part, points, spread, strength in (
-        (slice(0, big), 40, 0.005, 36),
+        (slice(0, big), 28, 0.005, 36),
         (slice(big, None), 14, 0.0022, 24),
     ):
         t = np.linspace(0, 1, points * max(size // 224, 1), dtype=np.float32)[None, :]
@@ -710,7 +714,7 @@ def _expose(attenuation: Floats, film: Film, size: int, factor: int) -> Floats:
 def _film_curve(intensity: Floats, film: Film) -> Floats:
     """Film response: a sigmoid over optical depth, near 0 in air and close to 1 in dense bone."""
     slope = np.float32(2.9 * film.contrast)
-    middle = np.float32(0.78 + film.exposure)
+    middle = np.float32(0.74 + film.exposure)
     # 1 / (1 + exp(-slope * (depth - middle))) with depth = -log(intensity)
     image = np.log(np.maximum(intensity, np.float32(1e-4)))
     image += middle
@@ -756,7 +760,8 @@ def _average(image: Floats, factor: int) -> Floats:
     if factor == 1:
         return image
     size = len(image) // factor
-    return image.reshape(size, factor, size, factor).mean((1, 3))
+    averaged: Floats = image.reshape(size, factor, size, factor).mean((1, 3))
+    return averaged
 
 
 def _ramp(distance: Floats, width: float) -> Floats:
@@ -796,7 +801,8 @@ def _spline(coarse: int, size: int) -> Floats:
     place = _axis(size).astype(np.float64)[:, None] * (coarse - 1)
     d = np.abs(place - np.arange(coarse)[None, :])
     weight = np.where(d < 1, 2 / 3 - d**2 + d**3 / 2, np.clip(2 - d, 0, None) ** 3 / 6)
-    return (weight / weight.sum(1, keepdims=True)).astype(np.float32)
+    weight /= weight.sum(1, keepdims=True)
+    return weight.astype(np.float32)
 
 
 def _enlarge(coarse: Floats, size: int) -> Floats:

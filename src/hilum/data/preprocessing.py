@@ -71,8 +71,9 @@ def preprocess(image_hw: NDArray[np.float32], steps: Sequence[Step]) -> NDArray[
 
 
 def reduction_to(side: int) -> tuple[Step, ...]:
-    """What MedMNIST did to its films: centre square, then `side` x `side` bicubic.
+    """What MedMNIST did to its films: centre square, then `side` x `side`.
 
+    Bilinear comes nearest to the published pixels, see docs/decisions/reduction.md.
     Source: Yang et al. 2023, MedMNIST v2, Scientific Data 10:41, section "PneumoniaMNIST".
     """
-    return (CentreSquare(), Resize(height=side, width=side, interpolation="bicubic"))
+    return (CentreSquare(), Resize(height=side, width=side, interpolation="bilinear"))

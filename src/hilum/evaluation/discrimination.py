@@ -93,7 +93,7 @@ class Ranking:
     def of(cls, score_n: NDArray[np.floating], y_n: NDArray[np.floating]) -> Ranking:
         if not np.isin(y_n, (0, 1)).all():
             raise EvaluationError("labels", "one neither 0 nor 1", expected="0 or 1")
-        order_n = np.argsort(-score_n, kind="stable")
+        order_n = np.lexsort((y_n, -score_n))  # not by row: ties keep no trace of the file's order
         falling_n = score_n[order_n].astype(np.float64)
         last_n = np.append(falling_n[1:] != falling_n[:-1], [True] * min(1, len(falling_n)))
         return cls(order_n, falling_n, y_n[order_n].astype(np.float64), np.flatnonzero(last_n))
@@ -177,7 +177,8 @@ def mcc(tn: Counts, fp: Counts, fn: Counts, tp: Counts) -> Floats:
     Source: Matthews 1975.
     """
     tn_, fp_, fn_, tp_ = (np.asarray(count, dtype=np.float64) for count in (tn, fp, fn, tp))
-    spread = np.sqrt(tp_ + fp_) * np.sqrt(tp_ + fn_) * np.sqrt(tn_ + fp_) * np.sqrt(tn_ + fn_)
+    # In two roots, so that without errors each is a whole number and the figure exactly 1.
+    spread = np.sqrt((tp_ + fp_) * (tp_ + fn_)) * np.sqrt((tn_ + fp_) * (tn_ + fn_))
     return _ratio(tp_ * tn_ - fp_ * fn_, spread)
 
 

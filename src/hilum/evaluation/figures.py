@@ -123,7 +123,7 @@ def finding_figures(
 class _Sample:
     """The images of one finding in descending order of probability, and what no resample changes.
 
-    logits: whether every raw logit is known
+    logits: whether every raw logit is known; where not, their loss is not given
     loss_nl: Brier score, log loss and uncalibrated log loss per image
     first_k: where each reliability bin begins; bins are runs of the descending order
     position_k: how many images each operating point calls positive
@@ -145,7 +145,7 @@ class _Sample:
         losses = (
             rel.brier_scores(prob_n, y_n),
             rel.log_losses(prob_n, y_n),
-            rel.log_losses_of_logits(logit_n, y_n),
+            rel.log_losses_of_logits(np.nan_to_num(logit_n), y_n),
         )
         bin_n = rel.equal_mass_bins(prob_n, rel.bins_for(len(y_n)))
         return cls(

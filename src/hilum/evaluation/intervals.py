@@ -30,7 +30,7 @@ ENOUGH = 0.5  # of the resamples must give a figure before their percentiles are
 class Units:
     """What is resampled: the patient where one is known, the image otherwise.
 
-    unit_n: which unit an image belongs to, 0 … count - 1, shape (n,)
+    unit_n: which unit an image belongs to, 0 … count - 1 by first appearance, shape (n,)
     """
 
     kind: Literal["patient", "image"]
@@ -64,8 +64,11 @@ def units_of(patient_id_n: NDArray[np.object_]) -> Units:
 
 
 def _numbered(kind: Literal["patient", "image"], unit_n: NDArray[np.intp]) -> Units:
-    seen, inverse_n = np.unique(unit_n, return_inverse=True)
-    return Units(kind, inverse_n, len(seen))
+    """Numbers by first appearance: what is drawn then follows the order of the images alone."""
+    seen, first_u, inverse_n = np.unique(unit_n, return_index=True, return_inverse=True)
+    number_u = np.empty(len(seen), dtype=np.intp)
+    number_u[np.argsort(first_u)] = np.arange(len(seen))
+    return Units(kind, number_u[inverse_n], len(seen))
 
 
 def resampled_counts(
@@ -80,8 +83,11 @@ def resampled_counts(
     for start in range(0, resamples, rows):
         size = min(rows, resamples - start)
         drawn_bu = rng.integers(units.count, size=(size, units.count), dtype=np.int32)
-        count_bu = np.stack([np.bincount(row, minlength=units.count) for row in drawn_bu])
-        yield count_bu.astype(np.int32)[:, units.unit_n]
+        count_bu = np.empty(drawn_bu.shape, dtype=np.int32)
+        for b, drawn_u in enumerate(drawn_bu):
+            count_bu[b] = np.bincount(drawn_u, minlength=units.count)
+        # Without clusters unit and image have the same number.
+        yield count_bu[:, units.unit_n] if units.clustered else count_bu
 
 
 def percentile(value: float, value_b: NDArray[np.float64], n: int, units: Units) -> Estimate:
@@ -100,7 +106,7 @@ def percentile(value: float, value_b: NDArray[np.float64], n: int, units: Units)
     if len(given_b) == 0 or len(given_b) < ENOUGH * len(value_b):
         reason = f"only {len(given_b)} of {len(value_b)} resamples give the figure"
         return Estimate(value, None, None, n, "none", reason)
-    if np.ptp(given_b) == 0:
+    if np.ptp(given_b) <= 1e-12:
         # A resample cannot hold an error that no image shows; a width of 0 would be a boast.
         reason = "every resample gives the same figure, which tells nothing of its uncertainty"
         return Estimate(value, None, None, n, "none", reason)

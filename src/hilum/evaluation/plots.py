@@ -221,8 +221,13 @@ def draw_scores(
 
 def point_name(name: str, point: PointFigures) -> str:
     """`deployed: P ≥ 0.432`, or `P ≥ 0.5` for the point that is its own name."""
-    rule = f"P \N{GREATER-THAN OR EQUAL TO} {point.threshold:.3g}"
+    rule = at_least(point.threshold)
     return rule if name == "0.5" else f"{name}: {rule}"
+
+
+def at_least(threshold: float) -> str:
+    """`P ≥ 0.432`, without a place to break the line."""
+    return f"P\N{NO-BREAK SPACE}\N{GREATER-THAN OR EQUAL TO}\N{NO-BREAK SPACE}{threshold:.3g}"
 
 
 def stamp_synthetic(figure: Figure) -> None:

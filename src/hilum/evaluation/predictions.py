@@ -136,9 +136,7 @@ class Predictions:
         try:
             if path.suffix == ".csv":
                 # Ids such as 00042 are names, not numbers; floats come back bit for bit.
-                table = pd.read_csv(
-                    path, dtype=dict.fromkeys(_TEXT, "str"), float_precision="round_trip"
-                )
+                table = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, "str"))
             else:
                 table = pd.read_parquet(path)
         except (OSError, ValueError) as error:

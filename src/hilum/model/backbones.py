@@ -6,6 +6,7 @@ The head and the greyscale input are `classifier`'s.
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +111,9 @@ def _read_state(file: Path) -> dict[str, Tensor]:
         if file.suffix == ".safetensors":
             state = load_file(file)
         else:
-            state = torch.load(file, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():  # what torch guesses of a bad file; the error says it
+                warnings.simplefilter("ignore")
+                state = torch.load(file, map_location="cpu", weights_only=True)
     except (SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError) as error:
         line = str(error).splitlines()[0]
         raise WeightsError(file, f"cannot be read as weights ({line})") from error
@@ -124,6 +127,14 @@ def _copy_fitting(network: Any, state: dict[str, Tensor], file: Path) -> None:
     own = network.state_dict()
     head = tuple(f"{name}." for name in _head_names(network))
     wanted = [name for name in own if not name.startswith(head)]
+    surplus = [name for name in state if name not in own and not name.startswith(head)]
+    if surplus:
+        raise WeightsError(
+            file,
+            f"holds {len(surplus)} tensors that this backbone has no place for, first {surplus[0]}",
+            expected="weights of this backbone",
+            remedy="check model.backbone against the file",
+        )
     missing = [name for name in wanted if name not in state]
     if missing:
         raise WeightsError(

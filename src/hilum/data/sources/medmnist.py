@@ -114,7 +114,7 @@ def _locate(side: int, data: Path | None, progress: Progress) -> Path:
 def _read_archive(path: Path, side: int) -> dict[str, NDArray[np.uint8]]:
     names = [f"{split}_{kind}" for split in SPLITS for kind in ("images", "labels")]
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             missing = [name for name in names if name not in archive]
             if missing:
                 raise DataError(

@@ -144,7 +144,7 @@ _FIGURES: Mapping[str, str] = {
 
 def _point(name: str, point: PointFigures) -> Iterator[str]:
     counts = point.confusion
-    yield f"Operating point {point_name(name, point)}"
+    yield f"Operating point {point_name(name, point)}".replace("\N{NO-BREAK SPACE}", " ")
     yield f"  {'':<16}{'called absent':>15}{'called present':>16}"
     yield f"  {'truly absent':<16}{counts.tn:>15,}{counts.fp:>16,}"
     yield f"  {'truly present':<16}{counts.fn:>15,}{counts.tp:>16,}"

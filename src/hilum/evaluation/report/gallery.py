@@ -1,6 +1,6 @@
 """The gallery of errors: false positives and false negatives, the most confident first.
 
-Which images those are follows from the predictions and a threshold; its paper and file are `sheet`'s.
+Which images those are follows from predictions and a threshold; paper and file are `sheet`'s.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from hilum.evaluation.evaluation import Evaluation
-from hilum.evaluation.plots import ABSENT, INK, MUTED, PRESENT, RULE
+from hilum.evaluation.plots import ABSENT, INK, MUTED, PRESENT, RULE, at_least
 from hilum.evaluation.predictions import Predictions
 from hilum.evaluation.report.sheet import MARGIN, Sheet
 
@@ -70,7 +70,7 @@ def gallery(
         evaluation,
         errors.finding,
         max(NARROWEST, 2 * MARGIN + wide),
-        f"called from P \N{GREATER-THAN OR EQUAL TO} {errors.threshold:.3g}, most confident first",
+        f"called from {at_least(errors.threshold)}, most confident first",
     )
     inside = BLOCK_HEAD + rows * (TILE + CAPTION)
     figure = sheet.blank(inside)

@@ -43,7 +43,7 @@ class Sheet:
     @property
     def foot(self) -> float:
         """Inches that the footer takes, with the space above it."""
-        return 0.2 + _tall(self._footer, FOOT)
+        return 0.24 + _tall(self._footer, FOOT)
 
     def blank(self, inside: float) -> Figure:
         """The page with `inside` inches left free between heading and footer."""
@@ -65,7 +65,7 @@ class Sheet:
 
         put(0.16, [self.title], TITLE, INK, True)
         put(0.41, self._subtitle, SUBTITLE, MUTED, False)
-        put(height - self.foot + 0.1, self._footer, FOOT, MUTED, False)
+        put(height - self.foot + 0.14, self._footer, FOOT, MUTED, False)
         return figure
 
     def with_axes(self, inside: float, columns: int = 1) -> tuple[Figure, list[Axes]]:

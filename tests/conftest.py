@@ -1,0 +1,46 @@
+"""What several tests share: real data where it is at hand, and one small bundle."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from made import small_recipe, write_npz
+
+from hilum.bundle import Bundle
+from hilum.data.cohort import Cohort
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of real data sets; skipped without it, unless HILUM_REQUIRE_DATA says otherwise."""
+    folder = Path(os.environ.get("HILUM_DATA", ""))
+    if not (folder / "pneumoniamnist.npz").is_file():
+        message = "HILUM_DATA names no folder with pneumoniamnist.npz"
+        if os.environ.get("HILUM_REQUIRE_DATA"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "pneumoniamnist.npz"
+    write_npz(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def small_cohort(small_npz: Path) -> Cohort:
+    from hilum.data.sources import open_source
+
+    return open_source("pneumoniamnist", data=small_npz)
+
+
+@pytest.fixture(scope="session")
+def small_bundle(small_cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle after one short epoch; tests that change it copy it first."""
+    from hilum.training.run import train
+
+    return train(small_recipe(), small_cohort, tmp_path_factory.mktemp("models") / "small")
