@@ -390,6 +390,11 @@ def test_points_that_make_no_sense_are_refused(
         )
 
 
+def test_no_resamples_are_refused() -> None:
+    with pytest.raises(EvaluationError, match="resamples: 0; expected 1 or more"):
+        judged(simulated(), resamples=0)
+
+
 def test_the_calibration_error_interval_holds_the_truth_most_of_the_time() -> None:
     """Recentred in squares: without it a calibrated model's interval would never reach 0."""
     rng, hits = np.random.default_rng(11), {0.0: 0, 0.1: 0}

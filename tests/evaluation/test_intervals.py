@@ -4,9 +4,11 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from hilum.estimates import Z95, wilson
+from hilum.evaluation.discrimination import Ranking, average_precision, average_precisions
 from hilum.evaluation.intervals import (
     CHUNK,
     Units,
+    bootstrap_on_logits,
     delong,
     percentile,
     proportion,
@@ -212,3 +214,40 @@ def test_percentiles_refuse_what_tells_nothing() -> None:
     found = percentile(0.5, some_b, 10, units)
     assert found.method == "bootstrap by image, 200 resamples, 20 of them without the figure"
     assert found.low == pytest.approx(np.nanquantile(some_b, 0.025))
+
+
+def test_average_precision_is_covered_better_on_logits_than_by_percentiles() -> None:
+    rng, units = np.random.default_rng(12), images(100)
+
+    def draw(n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        y_n = (rng.random(n) < 0.6).astype(float)
+        return 3.5 * y_n + rng.normal(0, 1.6, n), y_n
+
+    truth = average_precision(*draw(300_000))
+    hits = {percentile: 0, bootstrap_on_logits: 0}
+    for _ in range(400):
+        score_n, y_n = draw(100)
+        ranking = Ranking.of(score_n, y_n)
+        value_b = np.concatenate(
+            [
+                average_precisions(*ranking.running(count_bn))
+                for count_bn in resampled_counts(units, rng, 200)
+            ]
+        )
+        for interval in hits:
+            found = interval(average_precision(score_n, y_n), value_b, 100, units)
+            assert found.low is not None
+            assert found.high is not None
+            hits[interval] += found.low <= truth <= found.high
+    assert hits[percentile] < hits[bootstrap_on_logits]
+    assert 0.89 < hits[bootstrap_on_logits] / 400 < 0.98
+
+
+def test_an_interval_on_logits_stays_between_zero_and_one() -> None:
+    value_b = np.array([0.97, 0.999, 1.0, 1.0, 0.99])
+    found = bootstrap_on_logits(0.995, value_b, 9, images(9))
+    assert found.low is not None
+    assert found.high is not None
+    assert 0 < found.low < 0.995 < found.high < 1
+    assert found.method == "bootstrap by image, 5 resamples, logit scale"
+    assert bootstrap_on_logits(1.0, value_b, 9, images(9)).reason == "a figure of 1 has no logit"

@@ -41,6 +41,27 @@ class ArrayPixels:
         return image_hw
 
 
+class RememberedPixels:
+    """Pixels that are costly to read or draw, kept after the first time while they fit in memory.
+
+    limit_bytes: beyond this an image is read anew each time
+    """
+
+    def __init__(self, pixels: Pixels, limit_bytes: int = 256 << 20) -> None:
+        self._pixels = pixels
+        self._room = limit_bytes
+        self._kept: dict[int, NDArray[np.float32]] = {}
+
+    def read(self, index: int) -> NDArray[np.float32]:
+        image_hw = self._kept.get(index)
+        if image_hw is None:
+            image_hw = self._pixels.read(index)
+            if self._room >= image_hw.nbytes:
+                self._room -= image_hw.nbytes
+                self._kept[index] = image_hw
+        return image_hw
+
+
 @dataclass(frozen=True)
 class Cohort:
     """One row per image.

@@ -375,7 +375,7 @@ def _attenuation(a: Anatomy, body: Geometry, opacity: Opacity | None) -> Floats:
     """Attenuation along each ray (optical depth), [h, w], 0 = air; 1.2 at mid chest."""
     size = len(body.u)
     rng = np.random.default_rng((*a.outline_seed, 2))
-    soft = np.float32(max(0.012, 1.5 / (size * a.half_width)))
+    soft = max(0.012, 1.5 / (size * a.half_width))  # no edge sharper than the pixels
     coarse = rng.normal(0, 0.6, (30, 30)).astype(np.float32)
     coarse += _enlarge(rng.normal(0, 1, (7, 7)).astype(np.float32), len(coarse))
     mottle = _enlarge(coarse, size)
@@ -403,8 +403,8 @@ def _attenuation(a: Anatomy, body: Geometry, opacity: Opacity | None) -> Floats:
     edge = np.clip(body.outer * np.float32(1 / 0.06), 0, 1)
     np.sqrt(edge, out=edge)
     edge *= _ramp(body.below - np.float32(0.02), 0.09)
-    lung = _ramp(body.inner, 2.5 * float(soft) + 0.02)
-    lung *= _ramp(body.above, 1.2 * float(soft) + 0.012)
+    lung = _ramp(body.inner, 2.5 * soft + 0.02)
+    lung *= _ramp(body.above, 1.2 * soft + 0.012)
     behind = np.clip(body.above * np.float32(6) + np.float32(1.3), 0, 1)
     behind *= np.clip(body.inner * np.float32(3) + np.float32(1.3), 0, 1)
     air = np.float32(0.70) * lung

@@ -134,8 +134,10 @@ def evaluate(
         stands in for "deployed" (with a warning) where none is given
     rng: draws the resamples; the same generator gives the same evaluation
     warnings: what is known of the images already; more are added
-    Raises EvaluationError on an unknown finding or a threshold outside [0, 1].
+    Raises EvaluationError on an unknown finding, a threshold outside [0, 1], or no resamples.
     """
+    if resamples < 1:
+        raise EvaluationError("resamples", f"{resamples}", expected="1 or more")
     unknown = [finding for finding in operating_points if finding not in predictions.findings]
     if unknown:
         raise EvaluationError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import isnan, sqrt
+from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from hilum.evaluation.discrimination import Confusion, Ranking, RocCurve, ScoreH
 from hilum.evaluation.intervals import (
     ENOUGH,
     Units,
+    bootstrap_on_logits,
     delong,
     one_class,
     percentile,
@@ -93,7 +94,8 @@ def finding_figures(
     def figure(name: str, why_not: str | None, k: int = 0) -> Estimate:
         if n == 0 or why_not is not None:
             return Estimate.missing(why_not or one_class(0, 0), n)
-        return percentile(float(data[name][0, k]), resampled[name][:, k], n, units)
+        interval = bootstrap_on_logits if name == "average_precision" else percentile
+        return interval(float(data[name][0, k]), resampled[name][:, k], n, units)
 
     both = one_class(present, n) if present in (0, n) else None
     no_logit = None if sample.logits else "the predictions hold no raw logits"
@@ -264,9 +266,9 @@ def _ece(
     if n == 0:
         return Estimate.missing(one_class(0, 0), 0)
     square, square_b = float(data["square_error"][0, 0]), resampled["square_error"][:, 0]
-    moved = percentile(square, square_b - (np.nanmean(square_b) - square), n, units)
+    moved = percentile(square, square_b - (square_b.mean() - square), n, units)
     value, low, high = (
-        None if part is None or isnan(part) else sqrt(max(0.0, part))
+        None if part is None else sqrt(max(0.0, part))
         for part in (moved.value, moved.low, moved.high)
     )
     method = f"{moved.method}, moved by their bias" if moved.reason is None else moved.method

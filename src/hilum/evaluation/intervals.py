@@ -93,27 +93,61 @@ def resampled_counts(
 def percentile(value: float, value_b: NDArray[np.float64], n: int, units: Units) -> Estimate:
     """A figure with the 2.5th and 97.5th percentile of its resamples.
 
-    value: the figure on all images, NaN refused
+    value: the figure on all images
     value_b: the figure per resample, NaN where it has none (a class was not drawn)
     Source: Efron & Tibshirani 1993, chapter 13.
     """
-    method = f"bootstrap by {units.kind}, {len(value_b)} resamples"
     given_b = value_b[~np.isnan(value_b)]
+    why_not = _refusal(given_b, len(value_b), units)
+    if why_not is not None:
+        return Estimate(value, None, None, n, "none", why_not)
+    low, high = np.quantile(given_b, (0.025, 0.975))
+    return Estimate(value, float(low), float(high), n, _drawn(given_b, value_b, units))
+
+
+def bootstrap_on_logits(
+    value: float, value_b: NDArray[np.float64], n: int, units: Units
+) -> Estimate:
+    """A figure in (0, 1) with a normal interval on the logit scale, its error from the resamples.
+
+    For average precision, whose resamples hold images twice and so rank them too well: percentiles
+    then lie too high and cover less than they say. This covers better, if still a little short of
+    95 % (see the test beside it). Arguments as in `percentile`.
+    Source of the scale: Boyd, Eng & Page 2013; their binomial error would be far too wide.
+    """
+    given_b = value_b[~np.isnan(value_b)]
+    why_not = _refusal(given_b, len(value_b), units)
+    if why_not is None and not 0 < value < 1:
+        why_not = f"a figure of {value:g} has no logit"
+    if why_not is not None:
+        return Estimate(value, None, None, n, "none", why_not)
+    low, high = _on_logits(value, float(given_b.std()))
+    method = f"{_drawn(given_b, value_b, units)}, logit scale"
+    return Estimate(value, low, high, n, method)
+
+
+def _refusal(given_b: NDArray[np.float64], resamples: int, units: Units) -> str | None:
+    """Why these resamples make no interval, if they make none."""
     if units.count < 2:
-        return Estimate(
-            value, None, None, n, "none", f"an interval needs two or more {units.kind}s"
-        )
-    if len(given_b) == 0 or len(given_b) < ENOUGH * len(value_b):
-        reason = f"only {len(given_b)} of {len(value_b)} resamples give the figure"
-        return Estimate(value, None, None, n, "none", reason)
+        return f"an interval needs two or more {units.kind}s"
+    if len(given_b) == 0 or len(given_b) < ENOUGH * resamples:
+        return f"only {len(given_b)} of {resamples} resamples give the figure"
     if np.ptp(given_b) <= 1e-12:
         # A resample cannot hold an error that no image shows; a width of 0 would be a boast.
-        reason = "every resample gives the same figure, which tells nothing of its uncertainty"
-        return Estimate(value, None, None, n, "none", reason)
-    if len(given_b) < len(value_b):
-        method += f", {len(value_b) - len(given_b)} of them without the figure"
-    low, high = np.quantile(given_b, (0.025, 0.975))
-    return Estimate(value, float(low), float(high), n, method)
+        return "every resample gives the same figure, which tells nothing of its uncertainty"
+    return None
+
+
+def _drawn(given_b: NDArray[np.float64], value_b: NDArray[np.float64], units: Units) -> str:
+    method = f"bootstrap by {units.kind}, {len(value_b)} resamples"
+    without = len(value_b) - len(given_b)
+    return f"{method}, {without} of them without the figure" if without else method
+
+
+def _on_logits(value: float, error: float) -> tuple[float, float]:
+    """Limits 1.96 standard errors away on the logit scale, by the delta method."""
+    centre, half = float(np.log(value / (1 - value))), Z95 * error / (value * (1 - value))
+    return float(expit(centre - half)), float(expit(centre + half))
 
 
 def proportion(hit_n: NDArray[np.bool_], units: Units, empty: str = "no image") -> Estimate:
@@ -170,9 +204,7 @@ def delong(score_n: NDArray[np.floating], y_n: NDArray[np.floating], units: Unit
             + 2 * float(sum_mu @ sum_ku) / (m * k)
         )
         if variance > 1e-20 and 0 < value < 1:
-            half = Z95 * float(np.sqrt(variance)) / (value * (1 - value))
-            centre = float(np.log(value / (1 - value)))
-            low, high = (float(expit(centre + sign * half)) for sign in (-1, 1))
+            low, high = _on_logits(value, float(np.sqrt(variance)))
             method = "DeLong, logit scale" + (", by patient" if units.clustered else "")
             return Estimate(value, low, high, len(y_n), method)
     low, high = _newcombe(value, m_units, k_units)

@@ -72,9 +72,9 @@ def draw_roc(
             1 - specificity.value,
             sensitivity.value,
             marker=marker,
-            # A ring around: it shows where the deployed point is 0.5 itself.
-            markersize=12 if name == "0.5" else 7.5,
-            markerfacecolor=PRESENT if name == "deployed" else PAPER,
+            # A wide ring at 0.5 still shows where the deployed point is 0.5 itself.
+            markersize=11.5 if name == "0.5" else 7.5,
+            markerfacecolor={"deployed": PRESENT, "0.5": "none"}.get(name, PAPER),
             markeredgecolor=PRESENT if name == "deployed" else INK,
             markeredgewidth=1.4,
             linestyle="none",

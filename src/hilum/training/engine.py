@@ -34,7 +34,7 @@ def export_engine(classifier: Classifier, size: int, folder: Path) -> Path:
     size: side of the square input in pixels
     Weights stay fp32. Returns the path of `model.xml`.
     """
-    module = _TwoOutputs(classifier.cpu().to(memory_format=torch.contiguous_format)).eval()
+    module = _TwoOutputs(classifier).eval()
     example = torch.rand(2, 1, size, size)
     with warnings.catch_warnings(), torch.inference_mode():
         # Tracing warns of Python values that become constants; here they are all sizes that do.

@@ -171,7 +171,7 @@ def fit(
             _save(folder, classifier, optimizer, state, facts)
             if stop.asked and state.step < total:
                 raise _interrupted(state.step, total, folder)
-    classifier.cpu().load_state_dict(state.best)
+    classifier.cpu().to(memory_format=torch.contiguous_format).load_state_dict(state.best)
     classifier.eval()
     return [EpochReport(**json.loads(line)) for line in metrics.read_text().splitlines()]
 

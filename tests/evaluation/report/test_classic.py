@@ -99,6 +99,18 @@ def test_the_first_three_lines_are_exactly_the_classic_ones(tmp_path: Path) -> N
     assert all(re.fullmatch(r"Test (Loss|Accuracy|AUC): \d\.\d{4}", line) for line in lines[:3])
 
 
+def test_without_logits_the_first_lines_are_of_the_probabilities_and_say_so(tmp_path: Path) -> None:
+    whole = typical()
+    predictions = Predictions(
+        whole.findings, whole.table.assign(logit_pneumonia=np.full(len(whole), np.nan))
+    )
+    write_classic_report(tmp_path, predictions, judged(predictions), phantom)
+    lines = (tmp_path / "loss_acc_auc.txt").read_text().splitlines()
+    y_n, prob_n = predictions.label("Pneumonia"), predictions.prob("Pneumonia")
+    assert lines[0] == f"Test Loss: {metrics.log_loss(y_n, prob_n):.4f}"
+    assert "Above       Pneumonia, probabilities as given, decided at 0.5" in lines
+
+
 def test_the_text_gives_intervals_counts_classes_and_warnings(tmp_path: Path) -> None:
     predictions = typical()
     evaluation = judged(predictions)

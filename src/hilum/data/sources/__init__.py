@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from hilum.data.cohort import Cohort
+from hilum.data.cohort import Cohort, RememberedPixels
 from hilum.data.download import Progress
 from hilum.data.sources.medmnist import SIDES, pneumoniamnist
 from hilum.data.sources.phantom import phantom_cohort
@@ -31,6 +32,7 @@ def open_source(
         case "pneumoniamnist":
             return pneumoniamnist(int(size or SIDES[0]), data=data, progress=progress)
         case "phantom":
-            return phantom_cohort(size=int(size or SIDES[0]))
+            cohort = phantom_cohort(size=int(size or SIDES[0]))
+            return replace(cohort, pixels=RememberedPixels(cohort.pixels))
         case _:
             raise DataError(source, "no source of this name", expected=NAMES)

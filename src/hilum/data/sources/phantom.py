@@ -296,7 +296,6 @@ def phantom_cohort(
 
 
 # The name under which `hilum.data.sources` opens it, as it opens each source by its module's name.
-phantom = phantom_cohort
 
 
 def _check(

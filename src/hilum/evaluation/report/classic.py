@@ -109,7 +109,10 @@ def _body(evaluation: Evaluation) -> Iterator[str]:
     yield f"Source      {evaluation.source}, role '{evaluation.role}'"
     yield f"Images      {evaluation.n:,}; intervals are 95 %, the {evaluation.grouping} is the unit"
     yield f"Bundle      {evaluation.bundle or 'none'}"
-    yield "Above       uncalibrated probabilities, sigmoid(logit), decided at 0.5"
+    finding = evaluation.findings[0]
+    no_logits = evaluation.figures[finding]["log_loss_uncalibrated"].value is None
+    scores = "probabilities as given" if no_logits else "uncalibrated, sigmoid(logit)"
+    yield f"Above       {finding}, {scores}, decided at 0.5"
     for warning in evaluation.warnings:
         yield from wrap(warning, 100, initial_indent="Warning     ", subsequent_indent=" " * 12)
     for finding in evaluation.findings:
