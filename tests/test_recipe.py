@@ -14,14 +14,17 @@ def test_recipes_that_come_with_hilum_are_valid_and_carry_their_own_name(name: s
 
 def test_the_two_recipes_differ_in_name_and_input_alone() -> None:
     default, at_224 = (
-        read_recipe(recipe_path(name)).model_dump() for name in ("pneumoniamnist", "pneumoniamnist-224")
+        read_recipe(recipe_path(name)).model_dump()
+        for name in ("pneumoniamnist", "pneumoniamnist-224")
     )
     assert at_224["input"]["size"] == 224
     assert {key for key in default if default[key] != at_224[key]} == {"name", "input"}
 
 
 def test_an_unknown_key_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(RecipeError, match=r"unknown key train\.epoch; did you mean train\.epochs\?"):
+    with pytest.raises(
+        RecipeError, match=r"unknown key train\.epoch; did you mean train\.epochs\?"
+    ):
         make_recipe({"train": {"epoch": 3}})
 
 

@@ -257,11 +257,11 @@ def seal_bundle(draft: Path, target: Path, manifest: Manifest) -> Bundle:
 
     An earlier bundle at `target` is replaced whole; anything else there is refused.
     """
-    files = {
-        each.relative_to(draft).as_posix(): _sha256(each)
-        for each in sorted(draft.rglob("*"))
-        if each.is_file()
-    }
+    files = {}
+    for each in sorted(draft.rglob("*")):
+        if each.is_file():
+            each.chmod(0o644)  # safetensors writes for its owner alone; a container is another
+            files[each.relative_to(draft).as_posix()] = _sha256(each)
     values = manifest.model_copy(update={"files": files}).model_dump(mode="json")
     values["digest"] = _seal(values)
     with (draft / MANIFEST).open("w", encoding="utf-8") as file:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from hilum.bundle import Bundle
 from hilum.calibration import Temperature
-from hilum.data.cohort import SUBGROUPS, Cohort
+from hilum.columns import SUBGROUPS
+from hilum.data.cohort import Cohort
 from hilum.data.preprocessing import Step
 from hilum.data.reading import consecutive, read_batches
 from hilum.errors import BundleError

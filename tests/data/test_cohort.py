@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hilum.data.cohort import ArrayPixels, Cohort, label_column
+from hilum.columns import column
+from hilum.data.cohort import ArrayPixels, Cohort
 from hilum.errors import DataError
 
 PIXELS = ArrayPixels(np.zeros((3, 16, 16), dtype=np.uint8))
@@ -45,4 +46,4 @@ def test_a_table_without_a_column_is_refused() -> None:
 
 
 def test_a_finding_of_two_words_has_one_column() -> None:
-    assert label_column("Lung Opacity") == "label_lung_opacity"
+    assert column("label", "Lung Opacity") == "label_lung_opacity"

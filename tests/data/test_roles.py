@@ -3,12 +3,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from made import write_npz
 
 from hilum.data.cohort import ArrayPixels, Cohort
 from hilum.data.roles import assign_roles
 from hilum.data.sources.medmnist import pneumoniamnist
 from hilum.errors import DataError
+from made import write_npz
 
 
 def cohort_of(rows: list[tuple[str, float, str | None]], image_nhw: np.ndarray) -> Cohort:
@@ -45,7 +45,9 @@ def test_the_films_of_pneumoniamnist_in_both_train_and_val_are_found_and_left_ou
 def test_an_image_in_val_and_test_stays_in_test_alone() -> None:
     image_nhw = distinct(8)
     image_nhw[5] = image_nhw[7]
-    rows = [(s, float(i % 2), None) for i, s in enumerate(["train"] * 4 + ["val"] * 2 + ["test"] * 2)]
+    rows = [
+        (s, float(i % 2), None) for i, s in enumerate(["train"] * 4 + ["val"] * 2 + ["test"] * 2)
+    ]
     cohort, ledger = assign_roles(cohort_of(rows, image_nhw))
     (left_out,) = ledger.excluded
     assert (left_out.image_id, left_out.reason) == ("image-5", "same pixels as image-7 (test)")

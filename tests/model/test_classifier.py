@@ -129,7 +129,9 @@ def test_a_pickle_that_runs_code_is_never_run(tmp_path: Path) -> None:
 def test_the_loss_is_binary_cross_entropy() -> None:
     rng = np.random.default_rng(0)
     logit_n, label_n = rng.normal(size=50), rng.integers(0, 2, 50)
-    ours = binary_cross_entropy(torch.tensor(logit_n)[:, None], torch.tensor(label_n)[:, None] * 1.0)
+    ours = binary_cross_entropy(
+        torch.tensor(logit_n)[:, None], torch.tensor(label_n)[:, None] * 1.0
+    )
     assert ours.item() == pytest.approx(log_loss(label_n, 1 / (1 + np.exp(-logit_n))), abs=1e-6)
 
 

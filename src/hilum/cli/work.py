@@ -106,9 +106,7 @@ def evaluate_bundle(bundle: Bundle, cohort: Cohort, role: str, out: Path, *, as_
     if role == "test":
         auroc = {f: figures["auroc"].value for f, figures in evaluation.figures.items()}
         if not bundle.record_opening(role, chosen.name, len(chosen), auroc):
-            say(
-                f"note: {bundle.folder} cannot be written; its ledger of openings lacks this one"
-            )
+            say(f"note: {bundle.folder} cannot be written; its ledger of openings lacks this one")
     report(evaluation, out, as_json=as_json)
 
 

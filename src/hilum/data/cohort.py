@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hilum.columns import SUBGROUPS, column
 from hilum.data.preprocessing import Step
 from hilum.errors import DataError
 
@@ -19,8 +20,7 @@ Role = Literal["train", "tune", "calibrate", "test"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 # Columns every cohort has; what a source does not know stands as missing, never as a guess.
-COLUMNS = ("image_id", "patient_id", "site", "view", "age", "sex")
-SUBGROUPS = ("site", "view", "age", "sex")
+COLUMNS = ("image_id", "patient_id", *SUBGROUPS)
 
 
 class Pixels(Protocol):
@@ -90,7 +90,7 @@ class Cohort:
     )
 
     def __post_init__(self) -> None:
-        needed = [*COLUMNS, "split", "role", *(label_column(f) for f in self.findings)]
+        needed = [*COLUMNS, "split", "role", *(column("label", f) for f in self.findings)]
         missing = [column for column in needed if column not in self.table.columns]
         if missing:
             raise DataError(
@@ -106,7 +106,7 @@ class Cohort:
                 expected="one row per image",
             )
         for finding in self.findings:
-            label_n = self.table[label_column(finding)].dropna()
+            label_n = self.table[column("label", finding)].dropna()
             wrong = sorted(set(label_n.unique()) - {0, 1})
             if wrong:
                 raise DataError(
@@ -122,7 +122,7 @@ class Cohort:
     @property
     def label_nf(self) -> NDArray[np.float64]:
         """Labels, shape (n, f): 1 present, 0 absent, NaN unknown."""
-        columns = [label_column(finding) for finding in self.findings]
+        columns = [column("label", finding) for finding in self.findings]
         return self.table[columns].to_numpy(dtype=np.float64)
 
     def radiograph(self, position: int) -> NDArray[np.float32]:
@@ -135,7 +135,7 @@ class Cohort:
         if len(chosen) == 0:
             raise DataError(self.name, f"no image has the role '{role}'", expected="one or more")
         for finding in self.findings:
-            label_n = chosen.table[label_column(finding)]
+            label_n = chosen.table[column("label", finding)]
             for value, word in ((1, f"with {finding}"), (0, f"without {finding}")):
                 if not (label_n == value).any():
                     raise DataError(
@@ -153,8 +153,3 @@ class Cohort:
     def with_column(self, column: str, values: Any) -> Cohort:
         """A copy with one column of the table set."""
         return replace(self, table=self.table.assign(**{column: values}))
-
-
-def label_column(finding: str) -> str:
-    """The table column that holds a finding's label."""
-    return f"label_{finding.lower().replace(' ', '_')}"

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
-from hilum.data.cohort import ROLES, Cohort, Role, label_column
+from hilum.columns import column
+from hilum.data.cohort import ROLES, Cohort, Role
 from hilum.errors import DataError
 
 _ROLE_OF_SPLIT: dict[str, Role] = {"train": "train", "val": "calibrate", "test": "test"}
@@ -74,7 +75,7 @@ def assign_roles(
     role_n = table["split"].map(_ROLE_OF_SPLIT).astype(object)
     role_n[table["image_id"].isin([each.image_id for each in excluded])] = None
     in_train = table.loc[(role_n == "train").to_numpy()]
-    role_n[_draw_tune(in_train, label_column(cohort.findings[0]), tune_fraction, seed)] = "tune"
+    role_n[_draw_tune(in_train, column("label", cohort.findings[0]), tune_fraction, seed)] = "tune"
 
     grouping = "patient" if cohort.table["patient_id"].notna().any() else "image"
     ledger = RoleLedger(
@@ -129,7 +130,7 @@ def _summary(cohort: Cohort, table: pd.DataFrame) -> dict[str, object]:
     each = "".join(sorted(table["digest"]))
     counts = {}
     for finding in cohort.findings:
-        label_n = table[label_column(finding)]
+        label_n = table[column("label", finding)]
         counts[finding] = {
             "absent": int((label_n == 0).sum()),
             "present": int((label_n == 1).sum()),

@@ -17,12 +17,12 @@ import numpy as np
 
 from hilum.errors import EvaluationError
 from hilum.estimates import Estimate, rounded
-from hilum.evaluation.atomic import replacing
 from hilum.evaluation.discrimination import Confusion, RocCurve, ScoreHistogram
 from hilum.evaluation.figures import Curves, PointFigures, finding_figures
 from hilum.evaluation.intervals import Units, units_of
 from hilum.evaluation.predictions import Predictions
 from hilum.evaluation.reliability import ReliabilityCurve
+from hilum.writing import replacing
 
 SCHEMA = 1
 RESAMPLES = 2000

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from hilum.columns import column
 from hilum.errors import EvaluationError
-from hilum.evaluation.atomic import replacing
+from hilum.writing import replacing
 
-SUBGROUPS = ("site", "view", "age", "sex")
 _TEXT = ("image_id", "patient_id", "site", "view", "sex")
 
 
@@ -151,11 +151,6 @@ class Predictions:
                 if name.startswith("prob_")
             ]
         return cls(tuple(findings), table, where=str(path))
-
-
-def column(kind: str, finding: str) -> str:
-    """The column of a finding: `label_…`, `logit_…`, `prob_…`."""
-    return f"{kind}_{finding.lower().replace(' ', '_')}"
 
 
 def _decision(finding: str, findings: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 from scipy.special import expit
 
@@ -38,7 +39,7 @@ from hilum.calibration import (
     target_specificity,
     youden,
 )
-from hilum.data.cohort import ROLES, Cohort
+from hilum.data.cohort import ROLES, Cohort, Role
 from hilum.data.preprocessing import Resize, Step
 from hilum.data.roles import RoleLedger, assign_roles
 from hilum.errors import TrainingError
@@ -93,8 +94,12 @@ def train(
         shutil.copy(work / METRICS, draft / METRICS)
         save_file(classifier.network.state_dict(), draft / WEIGHTS)
         engine = export_engine(classifier, size, (draft / "openvino"))
-        agreement = _agreement(classifier, engine, steps, roles["calibrate"])
-        calibrators, points = _calibrate(engine, steps, roles["calibrate"], recipe.calibration)
+        used: tuple[Role, ...] = ("tune", "calibrate")
+        logit_nf = {role: engine_logits(engine, steps, roles[role]) for role in used}
+        agreement = _agreement(classifier, logit_nf["calibrate"], steps, roles["calibrate"])
+        calibrators, points = _calibrate(
+            logit_nf["calibrate"], roles["calibrate"], recipe.calibration
+        )
         manifest = Manifest(
             name=recipe.name,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -115,8 +120,8 @@ def train(
             warnings=cohort.warnings,
             roles=ledger.to_dict(),
             figures={
-                role: _figures(engine, steps, roles[role], calibrators, points)
-                for role in ("tune", "calibrate")
+                role: _figures(logits_of_role, roles[role], calibrators, points)
+                for role, logits_of_role in logit_nf.items()
             },
             recipe=recipe.model_dump(mode="json"),
             versions={
@@ -133,9 +138,8 @@ def train(
 
 
 def _calibrate(
-    engine: Path, steps: Sequence[Step], cohort: Cohort, settings: CalibrationPart
+    logit_nf: NDArray[np.float64], cohort: Cohort, settings: CalibrationPart
 ) -> tuple[dict[str, Temperature], dict[str, OperatingPoint]]:
-    logit_nf = engine_logits(engine, steps, cohort)
     calibrators, points = {}, {}
     for f, finding in enumerate(cohort.findings):
         label_n = cohort.label_nf[:, f]
@@ -153,11 +157,14 @@ def _calibrate(
 
 
 def _agreement(
-    classifier: Classifier, engine: Path, steps: Sequence[Step], cohort: Cohort
+    classifier: Classifier,
+    logit_nf: NDArray[np.float64],
+    steps: Sequence[Step],
+    cohort: Cohort,
 ) -> Agreement:
-    """Compare uncalibrated probabilities of torch and the engine on every calibrate film."""
-    by_torch, by_engine = logits(classifier, cohort, steps), engine_logits(engine, steps, cohort)
-    largest = float(np.abs(expit(by_torch) - expit(by_engine)).max())
+    """Compare uncalibrated probabilities of torch with the engine's on every calibrate film."""
+    by_torch = logits(classifier, cohort, steps)
+    largest = float(np.abs(expit(by_torch) - expit(logit_nf)).max())
     if largest > AGREEMENT_LIMIT:
         raise TrainingError(
             "the exported engine",
@@ -169,14 +176,12 @@ def _agreement(
 
 
 def _figures(
-    engine: Path,
-    steps: Sequence[Step],
+    logit_nf: NDArray[np.float64],
     cohort: Cohort,
     calibrators: dict[str, Temperature],
     points: dict[str, OperatingPoint],
 ) -> dict[str, dict[str, object]]:
     """Figures on a role that training has used: optimistic, and kept to be compared with test."""
-    logit_nf = engine_logits(engine, steps, cohort)
     thresholds = {finding: point.threshold for finding, point in points.items()}
     evaluation = evaluate(
         as_predictions(cohort, logit_nf, calibrators, thresholds),

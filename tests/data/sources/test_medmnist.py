@@ -2,11 +2,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import write_npz
 
 from hilum.data.sources import open_source
 from hilum.data.sources.medmnist import content_digest, pneumoniamnist
 from hilum.errors import DataError, DataMissingError
+from made import write_npz
 
 
 def test_the_official_content_is_recognised_without_a_warning(data_folder: Path) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hilum.data.cohort import Cohort, label_column
+from hilum.columns import column
+from hilum.data.cohort import Cohort
 from hilum.data.radiograph import SUFFIXES, read_radiograph
 from hilum.errors import DataError
 
@@ -48,5 +49,5 @@ def films(paths: Iterable[str | Path], findings: Sequence[str]) -> Cohort:
         patient_id=None, site=None, view=None, age=np.nan, sex=None, split=None, role=None
     )
     for finding in findings:
-        table[label_column(finding)] = np.nan
+        table[column("label", finding)] = np.nan
     return Cohort("films", tuple(findings), table, FilePixels(tuple(found)))

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from hilum.errors import EvaluationError
 from hilum.estimates import Estimate
-from hilum.evaluation.atomic import replacing
 from hilum.evaluation.discrimination import auroc, confusion
 from hilum.evaluation.evaluation import Evaluation
 from hilum.evaluation.figures import PointFigures
@@ -26,6 +25,7 @@ from hilum.evaluation.predictions import Predictions
 from hilum.evaluation.reliability import log_losses, log_losses_of_logits
 from hilum.evaluation.report.gallery import errors_of, gallery
 from hilum.evaluation.report.sheet import NOT_A_DEVICE, Sheet
+from hilum.writing import replacing
 
 ImageOf = Callable[[int], NDArray[np.float32]]
 

@@ -12,9 +12,9 @@ from textwrap import wrap
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hilum.evaluation.atomic import replacing
 from hilum.evaluation.evaluation import Evaluation
 from hilum.evaluation.plots import INK, MUTED, PAPER, stamp_synthetic
+from hilum.writing import replacing
 
 NOT_A_DEVICE = "For research; not a medical device."
 DPI = 150

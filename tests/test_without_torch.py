@@ -1,0 +1,51 @@
+"""A base install has no torch: all but training works in an interpreter that cannot find it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from hilum.bundle import Bundle
+
+# An import of any of these fails as it does where they are not installed.
+BLOCK = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"torch", "torchvision", "timm", "lightning_fabric"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent())
+from hilum.cli import run
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def hilum(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", BLOCK, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_evaluate_and_predict_work_without_torch(
+    small_bundle: Bundle, small_npz: Path, tmp_path: Path
+) -> None:
+    models = shutil.copytree(small_bundle.folder, tmp_path / "small")
+    found = hilum("evaluate", models, "--data", small_npz, "--out", tmp_path / "out", "--json")
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout)["evaluation"]["n"] == 60
+    found = hilum("predict", models, tmp_path / "out" / "roc_curve.png")
+    assert found.returncode == 2  # a colour picture
+    assert "greyscale radiograph" in found.stderr
+
+
+def test_training_without_torch_says_what_to_install(small_npz: Path, tmp_path: Path) -> None:
+    found = hilum("train", "pneumoniamnist", "--out", tmp_path / "b", "--data", small_npz)
+    assert found.returncode == 2
+    assert "pip install 'hilum[train]'" in found.stderr
+    assert "Traceback" not in found.stderr
