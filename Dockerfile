@@ -23,10 +23,8 @@ RUN sh prune-image /opt/hilum
 
 FROM environment AS libraries-train
 COPY requirements-train.lock .
-# Without OpenVINO's telemetry, see prune-image.
 RUN python -m pip --python /opt/hilum/bin/python install --require-hashes \
-        -r requirements-train.lock \
-    && rm -rf /opt/hilum/lib/python3.*/site-packages/openvino_telemetry*
+        -r requirements-train.lock
 
 # Hilum itself, without its libraries, as the tree /hilum/opt/hilum.
 FROM environment AS hilum

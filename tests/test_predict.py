@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,7 @@ from hilum.bundle import Bundle
 from hilum.data.cohort import Cohort
 from hilum.data.sources.films import films
 from hilum.errors import BundleError
+from hilum.openvino_runtime import openvino
 from hilum.predict import engine_logits, predict
 
 
@@ -63,12 +67,11 @@ def test_the_engine_gives_the_last_feature_map_too(
     small_bundle: Bundle, small_cohort: Cohort
 ) -> None:
     """Mean over the map, times the head, is the logit: what Grad-CAM without gradients rests on."""
-    import openvino as ov
     from safetensors.numpy import load_file
 
     from hilum.data.reading import consecutive, read_batches
 
-    model = ov.Core().compile_model(
+    model = openvino.Core().compile_model(
         str(small_bundle.engine), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
     )
     (image_nchw,) = read_batches(
@@ -79,3 +82,14 @@ def test_the_engine_gives_the_last_feature_map_too(
     pooled_nc = outputs["feature_nchw"].mean(axis=(2, 3))
     logit_nf = pooled_nc @ state["classifier.weight"].T + state["classifier.bias"]
     np.testing.assert_allclose(outputs["logit_nf"], logit_nf, atol=1e-4)
+
+
+def test_openvino_reports_to_nobody(tmp_path: Path) -> None:
+    """Its telemetry is never loaded, and no identifier is left in the home folder."""
+    code = (
+        "import hilum.predict, sys; import openvino.tools.ovc; "
+        "assert not any(n.startswith('openvino_telemetry.') for n in sys.modules)"
+    )
+    environment = os.environ | {"HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    assert list(tmp_path.iterdir()) == []

@@ -10,14 +10,11 @@ from pathlib import Path
 
 from hilum.bundle import Bundle
 
-# An import of any of these fails as it does where they are not installed.
+# A name that is None in sys.modules is not found, as where nothing of that name is installed.
 BLOCK = """
 import sys
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"torch", "torchvision", "timm", "lightning_fabric"}:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-sys.meta_path.insert(0, Absent())
+for name in ("torch", "torchvision", "timm", "lightning_fabric"):
+    sys.modules[name] = None
 from hilum.cli import run
 sys.exit(run(sys.argv[1:]))
 """

@@ -186,6 +186,17 @@ def load_bundle(path: str | Path) -> Bundle:
     Raises BundleError: not a bundle, newer schema, missing file, or a byte that differs.
     """
     folder = find_bundle(path)
+    try:
+        return _load(folder)
+    except OSError as error:
+        raise BundleError(
+            error.filename or folder,
+            f"cannot be read ({error.strerror or error})",
+            remedy="let this user read the bundle's files",
+        ) from error
+
+
+def _load(folder: Path) -> Bundle:
     raw = (folder / MANIFEST).read_bytes()
     manifest = _read_manifest(folder / MANIFEST, raw)
     for name, expected in manifest.files.items():

@@ -74,9 +74,9 @@ class OutputError(HilumError):
 class MissingExtraError(HilumError):
     """An optional part of Hilum is needed and not installed."""
 
-    def __init__(self, where: str, extra: str) -> None:
+    def __init__(self, where: str, extra: str, instead: str) -> None:
         super().__init__(
             where,
             f"needs the optional part '{extra}', which is not installed",
-            remedy=f"pip install 'hilum[{extra}]'",
+            remedy=f"pip install 'hilum[{extra}]', or use {instead}",
         )

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
 
 from hilum.bundle import Bundle
@@ -20,6 +19,7 @@ from hilum.data.preprocessing import Step
 from hilum.data.reading import consecutive, read_batches
 from hilum.errors import BundleError
 from hilum.evaluation.predictions import Predictions
+from hilum.openvino_runtime import openvino
 
 BATCH_SIZE = 32
 
@@ -88,7 +88,7 @@ def engine_logits(
         the processor has it, and a probability then moves by up to a hundredth.
     """
     try:
-        compiled = ov.Core().compile_model(
+        compiled = openvino.Core().compile_model(
             str(engine), "CPU", {"INFERENCE_PRECISION_HINT": precision}
         )
     except RuntimeError as error:

@@ -72,7 +72,7 @@ def test_reproduce_goes_from_data_to_figures(
     assert any("is not the official" in warning for warning in evaluation["warnings"])
 
     assert run(["bundle", "show", str(models)]) == 0
-    assert "test was opened 1 times" in capsys.readouterr().out
+    assert "test of pneumoniamnist was opened 1 times" in capsys.readouterr().out
     assert run(["bundle", "verify", str(models), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["whole"] is True
 

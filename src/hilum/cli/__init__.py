@@ -9,6 +9,8 @@ import sys
 
 from hilum.errors import HilumError
 
+INTERRUPTED = 130
+
 
 def main() -> None:
     """Entry point of `hilum`."""
@@ -24,6 +26,8 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
     try:
         app(arguments, prog_name="hilum")
     except SystemExit as stop:
+        if stop.code == INTERRUPTED:  # the command-line library ends in silence
+            print("hilum: interrupted", file=sys.stderr)
         return stop.code if isinstance(stop.code, int) else 1
     except HilumError as error:
         if debug:
@@ -32,7 +36,7 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
         return 2
     except KeyboardInterrupt:
         print("hilum: interrupted", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     except Exception as error:
         if debug:
             raise

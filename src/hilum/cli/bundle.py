@@ -56,9 +56,9 @@ def show(bundle: _Bundle, as_json: Json = False) -> None:
         for finding, figures in findings.items():
             auroc = Estimate.from_dict(figures["auroc"])
             print(f"  {role} AUROC {finding}: {auroc.in_words(4)}")
-    openings = loaded.openings()
+    openings = [each for each in loaded.openings() if each["source"] == manifest.source]
     last = f", last {openings[-1]['time']}" if openings else ""
-    print(f"  test was opened {len(openings)} times{last}")
+    print(f"  test of {manifest.source} was opened {len(openings)} times{last}")
     for warning in manifest.warnings:
         print(f"  warning: {warning}")
     print(manifest.intended_use)

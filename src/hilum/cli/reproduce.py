@@ -30,12 +30,18 @@ def reproduce(
     import time
 
     from hilum.cli.show import say
-    from hilum.cli.work import evaluate_bundle, open_cohort_or_phantom, train_bundle
+    from hilum.cli.work import (
+        evaluate_bundle,
+        need_training,
+        open_cohort_or_phantom,
+        train_bundle,
+    )
     from hilum.recipe import read_recipe
     from hilum.recipes import recipe_path
     from hilum.writing import refuse_unwritable
 
     began = time.monotonic()
+    need_training()
     plan = read_recipe(recipe_path(recipe), changes or [])
     target = models / plan.name
     for folder in (target.parent, out):

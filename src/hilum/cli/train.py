@@ -26,11 +26,12 @@ def train(
     Example: hilum train pneumoniamnist --out models/mine --set train.epochs=3
     """
     from hilum.cli.show import print_json
-    from hilum.cli.work import open_cohort, train_bundle
+    from hilum.cli.work import need_training, open_cohort, train_bundle
     from hilum.recipe import read_recipe
     from hilum.recipes import recipe_path
     from hilum.writing import refuse_unwritable
 
+    need_training()
     changes = [*(changes or []), *([f'model.weights="{weights}"'] if weights else [])]
     plan = read_recipe(recipe_path(recipe), changes)
     refuse_unwritable(out.parent)

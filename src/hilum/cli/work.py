@@ -45,8 +45,8 @@ def _show_warnings(cohort: Cohort) -> None:
         banner(
             [
                 "SYNTHETIC DATA: no patient stands behind these images.",
-                "Every figure, picture and file of this run says SYNTHETIC.",
-                "For real figures put pneumoniamnist.npz into HILUM_DATA or ~/.medmnist.",
+                "Every figure and picture of this run says SYNTHETIC; none is clinical.",
+                "For real figures name the folder of pneumoniamnist.npz by HILUM_DATA.",
             ]
         )
         return
@@ -54,16 +54,19 @@ def _show_warnings(cohort: Cohort) -> None:
         say(f"warning: {warning}")
 
 
+def need_training() -> None:
+    """Raise MissingExtraError where the packages that training needs are not installed."""
+    from importlib.util import find_spec
+
+    from hilum.errors import MissingExtraError
+
+    if any(find_spec(package) is None for package in ("torch", "timm", "lightning_fabric")):
+        raise MissingExtraError("training", "train", "the image built with '--target train'")
+
+
 def train_bundle(recipe: Recipe, cohort: Cohort, target: Path, *, resume: bool) -> Bundle:
     """Train with a progress bar."""
-    try:
-        from hilum.training.run import train
-    except ModuleNotFoundError as error:
-        from hilum.errors import MissingExtraError
-
-        if error.name and error.name.startswith("hilum"):
-            raise
-        raise MissingExtraError("training", "train") from error
+    from hilum.training.run import train
 
     with TrainingProgress() as watcher:
         bundle = train(recipe, cohort, target, watcher=watcher, resume=resume)

@@ -51,11 +51,7 @@ def fetch(
             client_error = isinstance(error, urllib.error.HTTPError) and error.code < 500
             if attempt == attempts or client_error:
                 reason = getattr(error, "reason", None) or error
-                raise DataError(
-                    url,
-                    f"download failed ({reason})",
-                    remedy=f"fetch it by other means and put it at {target}",
-                ) from error
+                raise DataError(url, f"download failed ({reason})") from error
             time.sleep(pause_s * 2 ** (attempt - 1))
     algorithm, _, expected = digest.partition(":")
     found = hashlib.new(algorithm, part.read_bytes(), usedforsecurity=False).hexdigest()

@@ -9,11 +9,11 @@ import logging
 import warnings
 from pathlib import Path
 
-import openvino as ov
 import torch
 from torch import Tensor, nn
 
 from hilum.model.classifier import Classifier
+from hilum.openvino_runtime import openvino
 
 NAME = "model.xml"
 
@@ -40,10 +40,10 @@ def export_engine(classifier: Classifier, size: int, folder: Path) -> Path:
         # Tracing warns of Python values that become constants; here they are all sizes that do.
         warnings.simplefilter("ignore")
         logging.getLogger("nncf").setLevel(logging.ERROR)
-        model = ov.convert_model(module, example_input=example, input=[-1, 1, size, size])
+        model = openvino.convert_model(module, example_input=example, input=[-1, 1, size, size])
     model.inputs[0].get_tensor().set_names({"image_nchw"})
     for output, name in zip(model.outputs, ("logit_nf", "feature_nchw"), strict=True):
         output.get_tensor().set_names({name})
     folder.mkdir(parents=True, exist_ok=True)
-    ov.save_model(model, folder / NAME, compress_to_fp16=False)
+    openvino.save_model(model, folder / NAME, compress_to_fp16=False)
     return folder / NAME

@@ -107,7 +107,9 @@ def _locate(side: int, data: Path | None, progress: Progress) -> Path:
         )
     except DataError as error:
         raise DataMissingError(
-            name, f"not in {' or '.join(map(str, folders))}, and {error}"
+            name,
+            f"not in {' or '.join(map(str, folders))}, and {error}",
+            remedy="fetch it by other means and name its folder by --data or HILUM_DATA",
         ) from error
 
 

@@ -1,0 +1,16 @@
+"""OpenVINO without its telemetry: the one place that imports it.
+
+On import OpenVINO's converter reports to an analytics service and leaves an identifier in the home
+folder. Beside patients' films nothing may call out, so the reporting package is made absent first;
+OpenVINO then uses the stub it keeps for that case.
+"""
+
+from __future__ import annotations
+
+import sys
+
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+
+import openvino  # noqa: E402 - only after the line above
+
+__all__ = ["openvino"]
