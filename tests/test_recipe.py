@@ -19,7 +19,7 @@ def test_the_two_recipes_differ_in_name_input_size_and_epochs_alone() -> None:
     changed = {
         "name": "pneumoniamnist-224",
         "input": default.input.model_copy(update={"size": 224}),
-        "train": default.train.model_copy(update={"epochs": 5}),
+        "train": default.train.model_copy(update={"epochs": 3}),
     }
     assert at_224 == default.model_copy(update=changed)
 

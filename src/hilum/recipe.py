@@ -43,11 +43,15 @@ class ModelPart(_Part):
 
 
 class TrainPart(_Part):
-    """The optimisation. AdamW; the rate rises linearly, then falls as a cosine to nought."""
+    """The optimisation. AdamW; the rate rises linearly, then falls as a cosine to nought.
+
+    head_rate: how many times faster the fresh head learns than the pretrained rest
+    """
 
     epochs: int = Field(default=5, ge=1)
     batch_size: int = Field(default=32, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)
+    head_rate: float = Field(default=10.0, gt=0)
     weight_decay: float = Field(default=0.05, ge=0)
     warmup_fraction: float = Field(default=0.1, ge=0, lt=1)
     class_weights: Literal["none", "balanced"] = "none"

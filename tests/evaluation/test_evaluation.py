@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.special import expit
 from sklearn import metrics
 
 from hilum.errors import EvaluationError
@@ -128,12 +129,13 @@ def test_values_are_scikit_learns() -> None:
         assert point.figures["mcc"].value == pytest.approx(metrics.matthews_corrcoef(y_n, called_n))
 
 
-@pytest.mark.parametrize("digits", [1, 12])
+@pytest.mark.parametrize("digits", [0, 12])
 def test_a_resample_gives_what_the_repeated_images_give(digits: int) -> None:
     """The vectorised bootstrap against scikit-learn on each resample written out."""
     predictions = simulated(120)
-    y_n, logit_n = predictions.label("Pneumonia"), predictions.logit("Pneumonia")
-    prob_n = np.round(predictions.prob("Pneumonia"), digits)
+    y_n = predictions.label("Pneumonia")
+    logit_n = np.round(predictions.logit("Pneumonia"), digits)  # none: many ties
+    prob_n = expit(logit_n)
     units = units_of(predictions.patient_id_n)
     sample = _Sample.of(prob_n, logit_n, y_n, units, [0.5, 0.3])
     order_n = sample.ranking.order_n
@@ -408,3 +410,37 @@ def test_the_calibration_error_interval_holds_the_truth_most_of_the_time() -> No
             assert high is not None
             hits[shift] += low <= shift <= high
     assert all(hit / 60 > 0.85 for hit in hits.values())
+
+
+def test_probabilities_that_saturate_cost_no_rank() -> None:
+    """A low temperature gives many images exactly 1; their logits still differ."""
+    rng = np.random.default_rng(0)
+    y_n = np.repeat([0.0, 1.0], 60)
+    logit_n = rng.normal(3, 2, 120) + 2 * y_n
+    prob_n = expit(logit_n / 0.05)
+    assert (prob_n == 1).sum() > 60
+    saturated, exact = (
+        evaluate(
+            Predictions.from_arrays(
+                ["Pneumonia"],
+                [str(i) for i in range(120)],
+                label_nf=y_n[:, None],
+                logit_nf=logit_n[:, None],
+                prob_nf=prob[:, None],
+                threshold_f=[0.5],
+            ),
+            {"Pneumonia": {"deployed": 0.5}},
+            bundle=None,
+            source="made",
+            role="test",
+            synthetic=False,
+            rng=np.random.default_rng(0),
+            resamples=100,
+        )
+        for prob in (prob_n, expit(logit_n))
+    )
+    for figure in ("auroc", "average_precision"):
+        assert saturated.figures["Pneumonia"][figure] == exact.figures["Pneumonia"][figure]
+    assert saturated.figures["Pneumonia"]["auroc"].value == pytest.approx(
+        metrics.roc_auc_score(y_n, logit_n)
+    )

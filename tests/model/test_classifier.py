@@ -48,10 +48,12 @@ def test_the_embedded_weights_know_a_palace_when_they_see_one() -> None:
     assert set(logit_k.topk(3).indices.tolist()) == {bell_cote, castle, palace}
 
 
-def test_a_fresh_head_says_one_half() -> None:
-    with torch.no_grad():
-        logit_nf = lite0().eval()(torch.rand(2, 1, 64, 64))
-    assert logit_nf.tolist() == [[0.0], [0.0]]
+def test_a_fresh_head_says_about_one_half_and_passes_gradient_to_the_features() -> None:
+    classifier = lite0().eval()
+    logit_nf = classifier(torch.rand(8, 1, 64, 64))
+    assert logit_nf.abs().max() < 0.5
+    logit_nf.sum().backward()
+    assert classifier.network.conv_stem.weight.grad.abs().max() > 0
 
 
 def test_grey_becomes_three_equal_channels_normalised_as_the_backbone_wants() -> None:

@@ -90,13 +90,28 @@ class Ranking:
     end_e: NDArray[np.intp]
 
     @classmethod
-    def of(cls, score_n: NDArray[np.floating], y_n: NDArray[np.floating]) -> Ranking:
+    def of(
+        cls,
+        score_n: NDArray[np.floating],
+        y_n: NDArray[np.floating],
+        finer_n: NDArray[np.floating] | None = None,
+    ) -> Ranking:
+        """finer_n: tells images of equal score apart, such as the logit of a probability that is
+        exactly 1 in floating point; NaN where unknown"""
         if not np.isin(y_n, (0, 1)).all():
             raise EvaluationError("labels", "one neither 0 nor 1", expected="0 or 1")
-        order_n = np.lexsort((y_n, -score_n))  # not by row: ties keep no trace of the file's order
-        falling_n = score_n[order_n].astype(np.float64)
-        last_n = np.append(falling_n[1:] != falling_n[:-1], [True] * min(1, len(falling_n)))
-        return cls(order_n, falling_n, y_n[order_n].astype(np.float64), np.flatnonzero(last_n))
+        finer_n = np.zeros(len(score_n)) if finer_n is None else np.nan_to_num(finer_n)
+        # Not by row: ties keep no trace of the file's order.
+        order_n = np.lexsort((y_n, -finer_n, -score_n))
+        key_n2 = np.column_stack([score_n, finer_n])[order_n].astype(np.float64)
+        changes_n = (key_n2[1:] != key_n2[:-1]).any(axis=1)
+        end_e = np.flatnonzero(np.append(changes_n, [True] * min(1, len(key_n2))))
+        return cls(order_n, key_n2[:, 0], y_n[order_n].astype(np.float64), end_e)
+
+    @property
+    def rank_n(self) -> Floats:
+        """A score that rises with the finding and is equal for ties alone, shape (n,)."""
+        return -np.searchsorted(self.end_e, np.arange(len(self.y_n))).astype(np.float64)
 
     def running(self, count_bn: Counts) -> tuple[Counts, Counts]:
         """Running (called, tp), each of shape (b, n), when image n counts `count_bn` times."""

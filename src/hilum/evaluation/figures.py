@@ -100,7 +100,7 @@ def finding_figures(
     both = one_class(present, n) if present in (0, n) else None
     no_logit = None if sample.logits else "the predictions hold no raw logits"
     figures = {
-        "auroc": delong(ranking.score_n, ranking.y_n, units),
+        "auroc": delong(ranking.rank_n, ranking.y_n, units),
         "average_precision": figure("average_precision", both),
         "brier": figure("brier", None),
         "log_loss": figure("log_loss", None),
@@ -142,7 +142,7 @@ class _Sample:
     def of(
         cls, prob_n: Floats, logit_n: Floats, y_n: Floats, units: Units, thresholds: Iterable[float]
     ) -> _Sample:
-        ranking = Ranking.of(prob_n, y_n)
+        ranking = Ranking.of(prob_n, y_n, logit_n)
         prob_n, y_n, logit_n = ranking.score_n, ranking.y_n, logit_n[ranking.order_n]
         losses = (
             rel.brier_scores(prob_n, y_n),

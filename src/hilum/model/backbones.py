@@ -76,11 +76,11 @@ def make_backbone(name: str, outputs: int, *, weights: str, dropout: float) -> B
         _load_embedded(network)
     elif weights not in ("imagenet", "none"):
         _load_file(network, Path(weights))
-    if weights != "none":
-        # A fresh head says 0.5 of every film. timm draws it from ±1 when there is one output,
-        # and the first steps then tear at the pretrained features.
-        for parameter in network.get_classifier().parameters():
-            nn.init.zeros_(parameter)
+    # timm draws a head of one output from ±1, and the first steps then tear at the pretrained
+    # features; a head of zeros gives them no gradient. This one says about 0.5 of every film.
+    head = network.get_classifier()
+    nn.init.normal_(head.weight, std=0.01)
+    nn.init.zeros_(head.bias)
     return Backbone(name, network, mean, std)
 
 

@@ -141,7 +141,7 @@ def fit(
                 batch = fabric.to_device(torch.from_numpy(image_nchw))
                 label_nf = torch.from_numpy(data.train.label_nf[mine].astype(np.float32))
                 for group in optimizer.param_groups:
-                    group["lr"] = learning_rate(state.step, total, settings)
+                    group["lr"] = group["rate"] * learning_rate(state.step, total, settings)
                 logit_nf = model(apply_variation(batch, variation))
                 loss = binary_cross_entropy(
                     logit_nf,
@@ -263,12 +263,19 @@ def _train_batches(n: int, batch_size: int, seed: int, epoch: int) -> list[NDArr
 
 
 def _parameter_groups(classifier: Classifier, settings: TrainPart) -> list[dict[str, object]]:
-    """No weight decay on biases and norms, which have one dimension."""
-    parameters = [p for p in classifier.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+    """No weight decay on biases and norms, which have one dimension; the head has its own rate.
+
+    With one rate for all, the head's bias cannot follow: the network then silences every feature
+    of films without the finding and leaves their logits near nought.
+    """
+    head = set(classifier.network.get_classifier().parameters())
+    groups = []
+    for of_head, rate in ((False, 1.0), (True, settings.head_rate)):
+        parameters = [p for p in classifier.parameters() if (p in head) == of_head]
+        for decayed, decay in ((True, settings.weight_decay), (False, 0.0)):
+            chosen = [p for p in parameters if (p.ndim > 1) == decayed]
+            groups.append({"params": chosen, "weight_decay": decay, "rate": rate})
+    return groups
 
 
 def _positive_weights(label_nf: NDArray[np.float64], settings: TrainPart) -> Tensor:

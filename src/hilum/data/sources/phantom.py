@@ -1,12 +1,11 @@
 """The phantom: synthetic chest radiographs with known opacities, of any size and number.
 
-How anatomy, opacity and film become pixels is left to `hilum.data.phantom_rendering`.
+How a patient, an opacity and a film become pixels is left to `hilum.data.phantom`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
@@ -14,178 +13,22 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hilum.data.cohort import Cohort
-from hilum.data.phantom_rendering import (
-    Anatomy,
-    Film,
-    Focus,
-    Opacity,
-    Pattern,
-    draw,
-    lung_mask,
-    opacity_boxes,
-    opacity_mask,
-)
+from hilum.data.phantom.parameters import PATTERNS
+from hilum.data.phantom.pixels import OpacitySize, PhantomPixels
+from hilum.data.phantom.sites import DEFAULT_SITES, SHORTCUT_MARKER, Site
 from hilum.errors import DataError
 
 Shortcut = Literal["none", "site", "marker"]
-OpacitySize = Literal["any", "small"]
 AgeGroup = Literal["children", "adults", "all"]
 
 FINDING = "Pneumonia"
 WARNING = "synthetic radiographs: no patient stands behind the images, and no figure is clinical"
-PATTERNS: tuple[Pattern, ...] = ("lobar", "segmental", "interstitial")
-SHORTCUT_MARKER = "SUPINE"
 
 # PneumoniaMNIST: 4,708 / 524 / 624 images, pneumonia in 74.2 % of train and val, 62.5 % of test.
 PUBLISHED_SPLIT = {"train": 4708, "val": 524, "test": 624}
 PUBLISHED_N = sum(PUBLISHED_SPLIT.values())
 
 MIN_SIZE, MAX_SIZE = 16, 4096
-
-
-@dataclass(frozen=True)
-class Site:
-    """How one hospital takes its films.
-
-    share: its weight among all patients
-    ap_share: share of AP views, in [0, 1]; the others are PA
-    exposure, exposure_sd: mean and spread of the shift of the film curve, positive = darker
-    contrast: slope of the film curve, 1 = the mean of the default sites
-    noise: standard deviation of quantum noise at mid grey, in units of the image
-    scatter: share of scattered radiation
-    border: mean collimated margin, fraction of the side
-    marker: lead letters; marker_x, marker_y, marker_height: their place and size
-    """
-
-    name: str
-    share: float = 1.0
-    ap_share: float = 0.7
-    exposure: float = 0.0
-    exposure_sd: float = 0.07
-    contrast: float = 1.0
-    noise: float = 0.012
-    scatter: float = 0.10
-    border: float = 0.0
-    marker: str = "R"
-    marker_x: float = 0.06
-    marker_y: float = 0.25
-    marker_height: float = 0.055
-
-    def __post_init__(self) -> None:
-        for name, low, high in (
-            ("ap_share", 0.0, 1.0),
-            ("exposure", -0.5, 0.5),
-            ("exposure_sd", 0.0, 0.3),
-            ("contrast", 0.3, 3.0),
-            ("noise", 0.0, 0.3),
-            ("scatter", 0.0, 0.9),
-            ("border", 0.0, 0.2),
-        ):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise DataError(
-                    f"site {self.name!r}", f"{name} = {value:g}", expected=f"{low:g} to {high:g}"
-                )
-        if not self.share > 0:
-            raise DataError(
-                f"site {self.name!r}", f"share = {self.share:g}", expected="more than 0"
-            )
-
-
-DEFAULT_SITES = (
-    Site("A", share=0.40, ap_share=0.8, exposure=0.02, contrast=1.05, noise=0.008, marker_y=0.30),
-    Site(
-        "B", share=0.25, ap_share=0.5, exposure=0.09, contrast=1.15, noise=0.014, border=0.01,
-        marker="A-P", marker_x=0.09, marker_y=0.05, marker_height=0.045,
-    ),
-    Site(
-        "C", share=0.20, ap_share=0.9, exposure=-0.08, contrast=0.88, noise=0.015, scatter=0.2,
-        marker_x=0.05, marker_y=0.10, marker_height=0.09,
-    ),
-    Site(
-        "D", share=0.15, ap_share=0.3, exposure=0.0, contrast=0.97, noise=0.011, border=0.035,
-        marker="L", marker_x=0.91, marker_y=0.14, marker_height=0.06,
-    ),
-)  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class PhantomPixels:
-    """Draws image `index` when asked, the same in every process and in any order of reading.
-
-    Arrays have one entry per image of the whole cohort, shape (n,); nothing else is kept.
-    """
-
-    size: int
-    seed: int
-    sites: tuple[Site, ...]
-    opacity_size: OpacitySize
-    patient_n: NDArray[np.int64]
-    site_n: NDArray[np.int64]
-    ap_n: NDArray[np.bool_]
-    age_n: NDArray[np.float64]
-    female_n: NDArray[np.bool_]
-    pattern_n: NDArray[np.int64]  # place in PATTERNS, -1 = no opacity
-    severity_n: NDArray[np.float64]
-    extra_marker_n: NDArray[np.bool_]
-
-    def read(self, index: int) -> NDArray[np.float32]:
-        """Image `index` as float32 [size, size] in [0, 1], air dark and bone bright."""
-        return draw(self._anatomy(index), self._film(index), self._opacity(index), self.size)
-
-    def read_without_opacity(self, index: int) -> NDArray[np.float32]:
-        """The same patient, film and noise without the pneumonia, float32 [size, size]."""
-        return draw(self._anatomy(index), self._film(index), None, self.size)
-
-    def opacity_mask(self, index: int) -> NDArray[np.bool_]:
-        """Where the opacity of image `index` stands, bool [size, size]; all False when normal."""
-        opacity = self._opacity(index)
-        if opacity is None:
-            return np.zeros((self.size, self.size), dtype=np.bool_)
-        return opacity_mask(self._anatomy(index), opacity, self.size)
-
-    def lung_mask(self, index: int) -> NDArray[np.bool_]:
-        """Lung of image `index` clear of heart and diaphragm, bool [size, size]."""
-        return lung_mask(self._anatomy(index), self.size)
-
-    def boxes(self, index: int) -> list[tuple[float, float, float, float]]:
-        """(x, y, width, height) in pixels, one for each lung with an opacity."""
-        opacity = self._opacity(index)
-        if opacity is None:
-            return []
-        found = opacity_boxes(self._anatomy(index), opacity)
-        return [
-            (x * self.size, y * self.size, w * self.size, h * self.size) for x, y, w, h in found
-        ]
-
-    def _anatomy(self, index: int) -> Anatomy:
-        patient = int(self.patient_n[index])
-        return _sample_anatomy(
-            np.random.default_rng((self.seed, 1, patient)),
-            np.random.default_rng((self.seed, 2, index)),
-            outline_seed=(self.seed, 3, patient),
-            age=float(self.age_n[index]),
-            female=bool(self.female_n[index]),
-            ap=bool(self.ap_n[index]),
-        )
-
-    def _film(self, index: int) -> Film:
-        rng = np.random.default_rng((self.seed, 4, index))
-        film_seed = (self.seed, 5, index)
-        site = self.sites[int(self.site_n[index])]
-        return _sample_film(rng, site, film_seed, extra=bool(self.extra_marker_n[index]))
-
-    def _opacity(self, index: int) -> Opacity | None:
-        kind = int(self.pattern_n[index])
-        if kind < 0:
-            return None
-        return _sample_opacity(
-            np.random.default_rng((self.seed, 6, index)),
-            PATTERNS[kind],
-            float(self.severity_n[index]),
-            small=self.opacity_size == "small",
-            texture_seed=(self.seed, 7, index),
-        )
 
 
 def phantom_cohort(
@@ -295,9 +138,6 @@ def phantom_cohort(
     )
 
 
-# The name under which `hilum.data.sources` opens it, as it opens each source by its module's name.
-
-
 def _check(
     n: int,
     size: int,
@@ -373,111 +213,3 @@ def _draw_sites(
     positive_site = rng.choice(len(sites), len(label_p), p=share * first / share[first].sum())
     negative_site = rng.choice(len(sites), len(label_p), p=share * ~first / share[~first].sum())
     return np.where(in_first, positive_site, negative_site)
-
-
-def _sample_anatomy(
-    of_patient: np.random.Generator,
-    of_film: np.random.Generator,
-    *,
-    outline_seed: tuple[int, ...],
-    age: float,
-    female: bool,
-    ap: bool,
-) -> Anatomy:
-    """A patient's build from `of_patient`, and the stance in one film from `of_film`."""
-    child = age < 16
-    infant = float(np.clip((5 - age) / 4, 0, 1)) if child else 0.0
-    p, f = of_patient.standard_normal(8), of_film.standard_normal(8)
-    chance = of_patient.random(4)
-    still = 1.5 if child else 1.0  # small children turn and move
-    overhead = child and of_film.random() < 0.55
-    width = (0.440 if child else 0.435) + 0.018 * p[0] + 0.012 * f[0]
-    height = (0.625 - 0.03 * infant if child else 0.66) + 0.022 * p[1] + 0.015 * f[1]
-    return Anatomy(
-        outline_seed=outline_seed,
-        centre=0.5 + 0.018 * still * f[2],
-        apex=(0.155 if child else 0.12) + 0.022 * f[3],
-        half_width=width,
-        height=height,
-        tilt=0.018 * still * f[4],
-        turn=0.022 * still * f[5],
-        heart=(1.0 + 0.08 * infant) * (1.07 if ap else 0.98) * (1 + 0.05 * p[2]),
-        flare=float(np.clip((0.55 + 0.3 * infant if child else 0.15) + 0.15 * p[3], 0, 1.2)),
-        rib_drop=float(np.clip((0.34 if child else 0.44) + 0.035 * p[4], 0.24, 0.56)),
-        bone=float(np.clip((0.92 if child else 1.02) + 0.1 * p[5], 0.65, 1.35)),
-        fat=float(np.clip(1 + 0.12 * p[6], 0.75, 1.4)),
-        arms=2.7 + 0.2 * f[6] if overhead else 0.25 + 0.15 * f[6],
-        chin=float(of_film.uniform(0, 1)) if child and of_film.random() < 0.4 else 0.0,
-        breast=float(0.4 + 0.6 * chance[0]) if female and not child and chance[1] < 0.8 else 0.0,
-        scapula=float(of_film.uniform(0.5, 1.1) if ap else of_film.uniform(-0.2, 0.35)),
-        stomach=float(of_film.uniform(0.2, 1)) if of_film.random() < 0.5 else 0.0,
-        inspiration=(-0.03 if ap else 0.01) + 0.025 * f[7],
-    )
-
-
-def _sample_film(
-    rng: np.random.Generator, site: Site, noise_seed: tuple[int, ...], *, extra: bool
-) -> Film:
-    """One exposure at a site; `extra` adds the marker of the shortcut."""
-    border = (0.0, 0.0, 0.0, 0.0)
-    if site.border > 0:
-        left, top, right, bottom = rng.exponential(site.border, 4).clip(0, 0.12)
-        border = (float(left), float(top), float(right), float(bottom))
-    return Film(
-        noise_seed=noise_seed,
-        exposure=site.exposure + site.exposure_sd * rng.standard_normal(),
-        contrast=site.contrast * float(np.exp(0.07 * rng.standard_normal())),
-        noise=site.noise * float(np.exp(0.2 * rng.standard_normal())),
-        scatter=site.scatter,
-        border=border,
-        marker=site.marker,
-        marker_x=site.marker_x + 0.012 * rng.standard_normal(),
-        marker_y=site.marker_y + 0.04 * rng.standard_normal(),
-        marker_height=site.marker_height,
-        extra_marker=SHORTCUT_MARKER if extra else "",
-    )
-
-
-# Where each lobe projects: side, v from … to, q from … to, softness above, below, across.
-LOBES = (
-    Focus(-1, -0.2, 0.43, -0.3, 1.3, 0.1, 0.035, 0.1),  # right upper, on the minor fissure
-    Focus(-1, 0.45, 0.86, -0.3, 0.72, 0.035, 0.22, 0.3),  # right middle, beside the heart
-    Focus(-1, 0.55, 1.4, 0.02, 1.3, 0.22, 0.1, 0.2),  # right lower
-    Focus(1, -0.2, 0.50, -0.3, 1.3, 0.1, 0.25, 0.1),  # left upper
-    Focus(1, 0.45, 0.90, -0.4, 0.60, 0.15, 0.15, 0.3),  # lingula
-    Focus(1, 0.52, 1.4, -0.4, 1.3, 0.22, 0.1, 0.2),  # left lower
-)
-
-
-def _sample_opacity(
-    rng: np.random.Generator,
-    pattern: Pattern,
-    severity: float,
-    *,
-    small: bool,
-    texture_seed: tuple[int, ...],
-) -> Opacity:
-    """Foci and density of one pneumonia; severity in [0, 1] scales both extent and density."""
-    foci: list[Focus] = []
-    if pattern == "lobar":
-        density = 0.30 + 0.64 * severity
-        lobes = rng.permutation(len(LOBES))[: 2 if rng.random() < 0.35 * severity else 1]
-        foci = [LOBES[k] for k in lobes]
-    elif pattern == "segmental":
-        density = 0.45 + 0.4 * severity if small else 0.33 + 0.54 * severity
-        sides = rng.permutation([-1, 1])[: 2 if not small and rng.random() < 0.4 else 1]
-        for side in sides:
-            v, q = rng.uniform(0.2, 0.74), rng.uniform(0.3, 0.7)
-            dv = 0.075 + 0.045 * severity if small else 0.15 + 0.13 * severity
-            dq = 0.13 + 0.07 * severity if small else 0.26 + 0.24 * severity
-            foci.append(
-                Focus(int(side), v - dv, v + dv, q - dq, q + dq, 1.2 * dv, 1.2 * dv, 1.2 * dq)
-            )
-    else:
-        density = 0.11 + 0.42 * severity
-        sides = rng.permutation([-1, 1])[: 2 if rng.random() < 0.85 else 1]
-        for side in sides:
-            top, bottom = rng.uniform(-0.1, 0.2), rng.uniform(0.8, 1.2)
-            reach = rng.uniform(0.55, 0.8) + 0.3 * severity
-            foci.append(Focus(int(side), top, bottom, -0.5, reach, 0.3, 0.3, 0.5))
-    return Opacity(pattern, density, tuple(foci), texture_seed)
