@@ -116,7 +116,8 @@ def fit(
     optimizer = AdamW(_parameter_groups(classifier, settings), lr=settings.learning_rate)
     # Depthwise convolutions run about twice as fast channels-last.
     model, adamw = fabric.setup(classifier.to(memory_format=torch.channels_last), optimizer)
-    positive_weight_f = _positive_weights(data.train.label_nf, settings).to(fabric.device)
+    train_label_nf = data.train.label_nf
+    positive_weight_f = _positive_weights(train_label_nf, settings).to(fabric.device)
 
     state = _State(best={name: t.detach().clone() for name, t in classifier.state_dict().items()})
     facts: dict[str, object] = {"recipe": recipe.model_dump(mode="json"), "data": data.digest}
@@ -139,7 +140,7 @@ def fit(
                 rng = np.random.default_rng((recipe.seed, 1, state.step, fabric.global_rank))
                 variation = draw_variation(recipe.augmentation, len(mine), rng)
                 batch = fabric.to_device(torch.from_numpy(image_nchw))
-                label_nf = torch.from_numpy(data.train.label_nf[mine].astype(np.float32))
+                label_nf = torch.from_numpy(train_label_nf[mine].astype(np.float32))
                 for group in optimizer.param_groups:
                     group["lr"] = group["rate"] * learning_rate(state.step, total, settings)
                 logit_nf = model(apply_variation(batch, variation))

@@ -38,16 +38,16 @@ def attenuation(a: Anatomy, body: Geometry, opacity: Opacity | None) -> Floats:
     depth += np.float32(0.02) * mottle
     total *= depth
     _, last = rows_between(a, size, -1.5, 0.12)
-    total[:last] *= 1 - np.float32(0.26) * ramp(np.float32(-0.1) - body.v[:last], 0.3)
+    total[:last] *= 1 - np.float32(0.26) * ramp(body.v[:last], -0.1, -0.3)
     _arms(a, body, chord, total, float(rng.normal(0.55, 0.15)))
 
     # Air in the lungs, its depth growing from the lateral wall inward and from the apex down; some
     # lies behind the heart and, in the sulcus, below the dome.
     edge = np.clip(body.outer * np.float32(1 / 0.06), 0, 1)
     np.sqrt(edge, out=edge)
-    edge *= ramp(body.below - np.float32(0.02), 0.09)
-    lung = ramp(body.inner, 2.5 * soft + 0.02)
-    lung *= ramp(body.above, 1.2 * soft + 0.012)
+    edge *= ramp(body.below, 0.02, 0.09)
+    lung = ramp(body.inner, 0.0, 2.5 * soft + 0.02)
+    lung *= ramp(body.above, 0.0, 1.2 * soft + 0.012)
     behind = np.clip(body.above * np.float32(6) + np.float32(1.3), 0, 1)
     behind *= np.clip(body.inner * np.float32(3) + np.float32(1.3), 0, 1)
     air = np.float32(0.70) * lung
@@ -123,11 +123,11 @@ def _abdomen(
     if first >= len(total):
         return
     u, v, noise = body.u[first:], body.v[first:], noise[first:]
-    below = ramp(np.float32(-0.02) - body.above[first:], 0.05)
+    below = ramp(body.above[first:], -0.02, -0.05)
     if a.stomach > 0:
         cx, cy = rng.normal(0.45, 0.08), rng.normal(1.12, 0.03) + a.inspiration
         rx, ry = 0.26 * a.stomach + 0.08, 0.10 * a.stomach + 0.035
         r = np.square((u - cx) / rx) + np.square((v - cy) / ry) + 0.25 * noise
-        total[first:] -= np.float32(0.24) * ramp(1 - r, 0.9) * below
-    gas = ramp(noise - np.float32(rng.uniform(0.6, 1.8)), 0.7) * ramp(v - np.float32(1.2), 0.2)
+        total[first:] -= np.float32(0.24) * ramp(r, 1.0, -0.9) * below
+    gas = ramp(noise, rng.uniform(0.6, 1.8), 0.7) * ramp(v, 1.2, 0.2)
     total[first:] -= np.float32(0.2) * gas * below

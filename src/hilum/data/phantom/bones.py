@@ -23,13 +23,21 @@ _Q = (np.arange(Q_STEPS) + 0.5) * (Q_SPAN / Q_STEPS)
 
 def bones(a: Anatomy, body: Geometry, rng: np.random.Generator) -> Floats:
     """Ribs, clavicles and scapulae; [h, w]."""
+    total = _ribs(a, body, rng)
+    _add_clavicles(a, body, total, rng)
+    _add_scapulae(a, body, total)
+    return total
+
+
+def _ribs(a: Anatomy, body: Geometry, rng: np.random.Generator) -> Floats:
     # A rib is an ellipse seen from the front: its back half falls from the spine to the chest wall,
     # its front half on to the sternum. All ribs of one half differ by a shift in v alone, so one
     # table over (place between two ribs, q) draws them all.
     size = len(body.u)
     q = body.across / body.wall
     column = np.clip(q * np.float32(Q_STEPS / Q_SPAN), 0, Q_STEPS - 1).astype(np.int32)
-    total: Floats = _chest_wall().take(column)
+    column_for_take = column.astype(np.intp)  # what `take` would make of it each time
+    total: Floats = _chest_wall().take(column_for_take)
     total *= body.v > 0
     left = body.left * np.int32(RIBS + 2)
     left += 1
@@ -41,8 +49,11 @@ def bones(a: Anatomy, body: Geometry, rng: np.random.Generator) -> Floats:
         else:
             fall = half_drop * (1 - root) - 0.012 * np.sin(np.pi * _Q)
         first, last = rows_between(a, size, 0.0 if front else -0.2, 1.2 if front else 1.3)
-        at = column[first:last]
-        place = (fall * (-1 / RIB_SPACING) + rng.normal(0.75, 0.06)).astype(np.float32).take(at)
+        place = (
+            (fall * (-1 / RIB_SPACING) + rng.normal(0.75, 0.06))
+            .astype(np.float32)
+            .take(column_for_take[first:last])
+        )
         place += body.v[first:last] * np.float32(1 / RIB_SPACING)
         place += enlarge(rng.normal(0, 0.16, (9, 9)).astype(np.float32), size, first, last)
         number = np.floor(place)
@@ -50,7 +61,7 @@ def bones(a: Anatomy, body: Geometry, rng: np.random.Generator) -> Floats:
         place *= np.float32(P_STEPS)
         cell = place.astype(np.int32)
         cell *= np.int32(Q_STEPS)
-        cell += at
+        cell += column[first:last]
         shade = _rib_table(front, round(a.rib_drop * a.height / a.half_width, 1)).take(cell)
         dense = rng.normal(1, 0.12, (2, RIBS + 2))
         dense[:, 1] *= 0.7
@@ -60,7 +71,10 @@ def bones(a: Anatomy, body: Geometry, rng: np.random.Generator) -> Floats:
         rib += left[first:last]
         shade *= dense.astype(np.float32).ravel().take(rib)
         total[first:last] += shade
+    return total
 
+
+def _add_clavicles(a: Anatomy, body: Geometry, total: Floats, rng: np.random.Generator) -> None:
     first, last = rows_between(a, len(total), -0.45, 0.12)
     t, v, skin = body.across[first:last], body.v[first:last], body.torso[first:last]
     lift, bend = np.float32(rng.normal(0.2, 0.07)), np.float32(rng.normal(0.035, 0.012))
@@ -72,18 +86,19 @@ def bones(a: Anatomy, body: Geometry, rng: np.random.Generator) -> Floats:
     )
     total[first:last] += np.float32(0.42) * clavicle
 
-    # Scapula: a thin plate whose medial border stands over the lung unless the arms turn it out.
+
+def _add_scapulae(a: Anatomy, body: Geometry, total: Floats) -> None:
+    # A thin plate whose medial border stands over the lung unless the arms turn it out.
     first, last = rows_between(a, len(total), -0.05, 0.56)
     t, v, skin = body.across[first:last], body.v[first:last], body.torso[first:last]
     medial = np.float32(0.989 - 0.3 * a.scapula) + np.float32(0.22) * v
     plate = np.minimum(t - medial, medial + np.float32(0.62) * (np.float32(0.5) - v) - t)
     np.minimum(plate, v + np.float32(0.02), out=plate)
-    blade = np.float32(0.10) * ramp(plate, 0.04)
+    blade = np.float32(0.10) * ramp(plate, 0.0, 0.04)
     plate -= np.float32(0.02)
     plate *= np.float32(1 / 0.022)
     blade += np.float32(0.08) * np.exp(-np.square(plate))
     total[first:last] += blade * np.clip((skin - t) * np.float32(7) + np.float32(0.5), 0, 1)
-    return total
 
 
 @lru_cache(maxsize=64)
@@ -100,9 +115,9 @@ def _rib_table(front: bool, fall: float) -> Floats:
     # The lower edge of a back rib is a thin flange, the upper one round.
     shade = tube(np.square(distance)) + (0 if front else 0.12 * (np.abs(distance - 0.75) < 0.2))
     shade *= 1 + 0.35 * _Q**8
-    shade *= ramp(1.02 - _Q, 0.04) * ramp(_Q - 0.09, 0.06)
+    shade *= ramp(_Q, 1.02, -0.04) * ramp(_Q, 0.09, 0.06)
     # In front the cartilage does not show; behind, heart and spine hide much of a rib.
-    shade *= 0.6 * ramp(_Q - 0.45, 0.3) if front else 0.6 + 0.4 * ramp(_Q - 0.4, 0.5)
+    shade *= 0.6 * ramp(_Q, 0.45, 0.3) if front else 0.6 + 0.4 * ramp(_Q, 0.4, 0.5)
     return (0.27 * shade).astype(np.float32).ravel()
 
 
@@ -139,10 +154,10 @@ def spine_and_trachea(a: Anatomy, body: Geometry, total: Floats, rng: np.random.
     u, v = u[first:last], v[first:last]
     fork = positive(v - np.float32(0.34))
     offset = np.abs(u - np.float32(0.02 + 0.8 * a.turn)) - fork
-    width = np.float32(0.05) * (1 - np.float32(0.5) * ramp(fork, 0.05))
+    width = np.float32(0.05) * (1 - np.float32(0.5) * ramp(fork, 0.0, 0.05))
     pipe = np.sqrt(np.clip(1 - np.square(offset / width), 0, 1))
-    pipe *= ramp(np.float32(0.5) - v, 0.16)
-    pipe *= ramp(v + np.float32(0.5), 0.25)
+    pipe *= ramp(v, 0.5, -0.16)
+    pipe *= ramp(v, -0.5, 0.25)
     total[first:last, columns] -= np.float32(0.22) * pipe
 
 
@@ -156,12 +171,12 @@ def _vertebra_table() -> Floats:
     s = ((np.arange(S_STEPS) + 0.5) * (S_SPAN / S_STEPS))[None, :]
     disc = np.exp(-np.square((phase - 0.5) / 0.10))
     plates = np.exp(-np.square((np.abs(phase - 0.5) - 0.2) / 0.07))
-    body_edge = ramp(1 + 0.1 * plates - 0.12 * disc - s, 0.22)
+    body_edge = ramp(1 + 0.1 * plates - 0.12 * disc - s, 0.0, 0.22)
     from_pedicle = phase - 0.05
     from_pedicle -= from_pedicle > 0.5
     pedicle = np.exp(-np.square((s - 0.62) / 0.2) - np.square(from_pedicle / 0.16))
     spinous = np.exp(-np.square(s / 0.2) - np.square((phase - 0.3) / 0.16))
-    transverse = np.exp(-np.square((phase - 0.1) / 0.13)) * ramp(1.9 - s, 0.4)
+    transverse = np.exp(-np.square((phase - 0.1) / 0.13)) * ramp(s, 1.9, -0.4)
     spine = 0.24 * body_edge * (1 - 0.36 * disc + 0.2 * plates)
     spine += 0.07 * pedicle + 0.06 * spinous + 0.04 * transverse
     return spine.astype(np.float32).ravel()

@@ -8,7 +8,6 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hilum.data.phantom.fields import Floats
 from hilum.data.phantom.parameters import Anatomy
@@ -17,7 +16,7 @@ V_LOW, V_HIGH = -1.5, 2.5  # span of the tables over v
 U_SPAN = 2.5  # tables over u reach from -U_SPAN to +U_SPAN
 
 
-def chest_wall(a: Anatomy, jitter: NDArray[np.float64], k: int) -> Floats:
+def chest_wall(a: Anatomy, jitter: list[float], k: int) -> Floats:
     """Half-width of the rib cage over v."""
     f = 0.10 * a.flare
     knots = [
@@ -29,7 +28,7 @@ def chest_wall(a: Anatomy, jitter: NDArray[np.float64], k: int) -> Floats:
     return table(knots, V_LOW, V_HIGH, k)
 
 
-def mediastinum(a: Anatomy, k: int, *, left: bool, jitter: NDArray[np.float64]) -> Floats:
+def mediastinum(a: Anatomy, k: int, *, left: bool, jitter: list[float]) -> Floats:
     """Half-width of mediastinum and heart over v, one side."""
     h, child = a.heart, a.flare
     apical = [(-0.35, 0.2), (0.0, 0.2), (0.06, 0.19)]
@@ -55,7 +54,7 @@ def mediastinum(a: Anatomy, k: int, *, left: bool, jitter: NDArray[np.float64]) 
     return table(knots, V_LOW, V_HIGH, k)
 
 
-def diaphragm(a: Anatomy, jitter: NDArray[np.float64], k: int) -> Floats:
+def diaphragm(a: Anatomy, jitter: list[float], k: int) -> Floats:
     """Height v of the diaphragm over u."""
     low = a.inspiration
     r, s = 0.02 * jitter[3], 0.05 + 0.02 * jitter[4]

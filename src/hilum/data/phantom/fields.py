@@ -30,9 +30,12 @@ def spline(coarse: int, size: int) -> Floats:
 
 
 def enlarge(coarse: Floats, size: int, first: int = 0, last: int | None = None) -> Floats:
-    """A field on a coarse grid [..., k, k] as a smooth one [..., rows, size], all rows if not said."""
+    """A field on a coarse square grid [..., k, k] as a smooth one [..., size, size].
+
+    first, last: of its rows, those that are wanted
+    """
     weight = spline(coarse.shape[-1], size)
-    enlarged: Floats = weight[first:last] @ coarse @ weight.T
+    enlarged: NDArray[np.float32] = np.matmul(np.matmul(weight[first:last], coarse), weight.T)
     return enlarged
 
 
@@ -49,10 +52,10 @@ def positive(field: Floats) -> Floats:
     return np.clip(field, 0, np.inf, out=field)
 
 
-def ramp(distance: Floats, width: float) -> Floats:
-    """0 below -width/2, 1 above +width/2, smooth between."""
-    t = distance * np.float32(1 / width)
-    t += np.float32(0.5)
+def ramp(field: Floats, at: float, width: float) -> Floats:
+    """0 below at - width/2, 1 above at + width/2, smooth between; a negative width falls."""
+    t = field * np.float32(1 / width)
+    t += np.float32(0.5 - at / width)
     np.clip(t, 0, 1, out=t)
     weight = t * np.float32(-2)
     weight += np.float32(3)

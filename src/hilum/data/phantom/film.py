@@ -25,9 +25,9 @@ def expose(attenuation: Floats, film: Film, size: int, factor: int) -> Floats:
     image = _film_curve(intensity, film)
     if any(film.border):
         column, row = axis(side)[None, :], axis(side)[:, None]
-        left, top, right, bottom = (np.float32(b) for b in film.border)
-        open_x = ramp(column - left, 0.008) * ramp(1 - right - column, 0.008)
-        open_y = ramp(row - top, 0.008) * ramp(1 - bottom - row, 0.008)
+        left, top, right, bottom = film.border
+        open_x = ramp(column, left, 0.008) * ramp(column, 1 - right, -0.008)
+        open_y = ramp(row, top, 0.008) * ramp(row, 1 - bottom, -0.008)
         image *= open_x * open_y
     x, y, height = film.marker_x, film.marker_y, film.marker_height
     _stamp(image, film.marker, x, y, height)
@@ -44,11 +44,12 @@ def _grain(rng: np.random.Generator, size: int) -> Floats:
     """Noise of mean 0 and standard deviation 1, [size, size]."""
     # The sum of four bytes is near enough to normal, and many times as fast to draw. Each word of
     # 64 bits gives four lanes of 16 bits, each with the sum of two bytes.
-    words = rng.bit_generator.random_raw(2 * -(-size * size // 4)).reshape(2, -1)
+    raw = rng.bit_generator.random_raw(2 * -(-size * size // 4))
+    words = np.asarray(raw, dtype=np.uint64).reshape(2, -1)
     lanes = np.uint64(0x00FF00FF00FF00FF)
     pairs = (words & lanes) + (words >> np.uint64(8) & lanes)
     dice = (pairs[0] + pairs[1]).view(np.uint16)[: size * size].reshape(size, size)
-    grain = dice.astype(np.float32)
+    grain: Floats = dice.astype(np.float32)
     grain -= np.float32(510)
     grain *= np.float32(1 / 147.8)
     return grain

@@ -48,7 +48,7 @@ def geometry(anatomy: Anatomy, size: int) -> Geometry:
     x, y = axis(size)[None, :], axis(size)[:, None]
     rng = np.random.default_rng((*anatomy.outline_seed, 1))
     warp = rng.normal(0, 0.014, (2, 6, 6)).astype(np.float32)
-    jitter = rng.normal(0, 1, (3, 12))
+    jitter: list[list[float]] = rng.normal(0, 1, (3, 12)).tolist()
     scoliosis = np.float32(rng.normal(0, 0.02))
     dx: Floats = x - np.float32(anatomy.centre)
     tilt = np.float32(anatomy.tilt)

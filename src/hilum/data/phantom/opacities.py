@@ -15,23 +15,25 @@ from hilum.data.phantom.parameters import Opacity
 
 def _envelope(body: Geometry, opacity: Opacity, rng: np.random.Generator) -> Floats:
     """Density of the opacity without its fine texture, [h, w] in [0, density], 0 outside lung."""
-    size = len(body.u)
-    warp = enlarge(rng.normal(0, 1, (3, 13, 13)).astype(np.float32), size)
     edge = 0.05 if opacity.pattern == "lobar" else 0.09
-    v, q = body.v + edge * warp[0], body.q + 2 * edge * warp[1]
+    mottle = {"lobar": 0.08, "segmental": 0.25, "interstitial": 0.2}[opacity.pattern]
+    coarse = rng.normal(0, 1, (3, 13, 13))
+    coarse *= np.array([edge, 2 * edge, mottle])[:, None, None]
+    coarse[2] += 1 - mottle
+    dv, dq, patches = enlarge(coarse.astype(np.float32), len(body.u))
     densest = np.zeros_like(body.u)
     for focus in opacity.foci:
         in_side = body.left if focus.side > 0 else ~body.left
         columns = np.flatnonzero(in_side.any(0))
         part = slice(columns[0], columns[-1] + 1) if len(columns) else slice(0, 0)
-        here = ramp(v[:, part] - np.float32(focus.v_top), focus.soft_top)
-        here *= ramp(np.float32(focus.v_bottom) - v[:, part], focus.soft_bottom)
-        here *= ramp(q[:, part] - np.float32(focus.q_medial), focus.soft_q)
-        here *= ramp(np.float32(focus.q_lateral) - q[:, part], focus.soft_q)
+        v, q = body.v[:, part] + dv[:, part], body.q[:, part] + dq[:, part]
+        here = ramp(v, focus.v_top, focus.soft_top)
+        here *= ramp(v, focus.v_bottom, -focus.soft_bottom)
+        here *= ramp(q, focus.q_medial, focus.soft_q)
+        here *= ramp(q, focus.q_lateral, -focus.soft_q)
         here *= in_side[:, part]
         np.maximum(densest[:, part], here, out=densest[:, part])
-    mottle = {"lobar": 0.08, "segmental": 0.25, "interstitial": 0.2}[opacity.pattern]
-    densest *= np.clip(1 - mottle + mottle * warp[2], 0, 1)
+    densest *= np.clip(patches, 0, 1, out=patches)
     densest *= np.float32(opacity.density)
     return densest
 
@@ -48,12 +50,12 @@ def consolidation(body: Geometry, opacity: Opacity, vessels: Floats) -> Floats:
     size = len(body.u)
     if opacity.pattern == "interstitial":
         # Zero crossings of band-limited noise form a net, like thickened septa.
-        net = enlarge(rng.normal(0, 1, (2, 58, 58)).astype(np.float32), size)
-        ridge = positive(1 - np.float32(2.6) * np.abs(net).min(0))
+        net = np.abs(enlarge(rng.normal(0, 2.6, (2, 58, 58)).astype(np.float32), size))
+        ridge = positive(1 - np.minimum(net[0], net[1]))
         share *= np.float32(0.7) + np.float32(0.65) * ridge
     elif opacity.pattern == "segmental":
-        patch = enlarge(rng.normal(0, 1, (28, 28)).astype(np.float32), size)
-        share *= np.clip(0.9 + 0.16 * patch, 0, 1.2)
+        patch = enlarge(rng.normal(0.9, 0.16, (28, 28)).astype(np.float32), size)
+        share *= np.clip(patch, 0, 1.2, out=patch)
         # Bronchi run with the vessels and stay aerated: dark twigs in the opacity.
         share *= 1 - np.clip(np.roll(vessels, size // 75, axis=1) * 2.2, 0, 0.45)
     return np.clip(share, 0, 0.97, out=share)

@@ -31,9 +31,11 @@ def sample_anatomy(
 ) -> Anatomy:
     """A patient's build from `of_patient`, and the stance in one film from `of_film`."""
     child = age < 16
-    infant = float(np.clip((5 - age) / 4, 0, 1)) if child else 0.0
-    p, f = of_patient.standard_normal(8), of_film.standard_normal(8)
-    chance = of_patient.random(4)
+    infant = _within((5 - age) / 4, 0, 1) if child else 0.0
+    # Lists, for a NumPy scalar of 64 bits would widen each array of 32 bits that it meets.
+    p: list[float] = of_patient.standard_normal(8).tolist()
+    f: list[float] = of_film.standard_normal(8).tolist()
+    chance: list[float] = of_patient.random(4).tolist()
     still = 1.5 if child else 1.0  # small children turn and move
     overhead = child and of_film.random() < 0.55
     width = (0.440 if child else 0.435) + 0.018 * p[0] + 0.012 * f[0]
@@ -47,17 +49,21 @@ def sample_anatomy(
         tilt=0.018 * still * f[4],
         turn=0.022 * still * f[5],
         heart=(1.0 + 0.08 * infant) * (1.07 if ap else 0.98) * (1 + 0.05 * p[2]),
-        flare=float(np.clip((0.55 + 0.3 * infant if child else 0.15) + 0.15 * p[3], 0, 1.2)),
-        rib_drop=float(np.clip((0.34 if child else 0.44) + 0.035 * p[4], 0.24, 0.56)),
-        bone=float(np.clip((0.92 if child else 1.02) + 0.1 * p[5], 0.65, 1.35)),
-        fat=float(np.clip(1 + 0.12 * p[6], 0.75, 1.4)),
+        flare=_within((0.55 + 0.3 * infant if child else 0.15) + 0.15 * p[3], 0, 1.2),
+        rib_drop=_within((0.34 if child else 0.44) + 0.035 * p[4], 0.24, 0.56),
+        bone=_within((0.92 if child else 1.02) + 0.1 * p[5], 0.65, 1.35),
+        fat=_within(1 + 0.12 * p[6], 0.75, 1.4),
         arms=2.7 + 0.2 * f[6] if overhead else 0.25 + 0.15 * f[6],
         chin=float(of_film.uniform(0, 1)) if child and of_film.random() < 0.4 else 0.0,
-        breast=float(0.4 + 0.6 * chance[0]) if female and not child and chance[1] < 0.8 else 0.0,
+        breast=0.4 + 0.6 * chance[0] if female and not child and chance[1] < 0.8 else 0.0,
         scapula=float(of_film.uniform(0.5, 1.1) if ap else of_film.uniform(-0.2, 0.35)),
         stomach=float(of_film.uniform(0.2, 1)) if of_film.random() < 0.5 else 0.0,
         inspiration=(-0.03 if ap else 0.01) + 0.025 * f[7],
     )
+
+
+def _within(value: float, low: float, high: float) -> float:
+    return min(max(value, low), high)
 
 
 def sample_opacity(

@@ -73,15 +73,14 @@ def _tree(rng: np.random.Generator) -> tuple[Floats, ...]:
     y0 = 0.46 + 0.10 * np.sin(angle) + rng.normal(0, 0.02, 2 * mains)
     length = rng.uniform(0.35, 0.72, 2 * mains)
     width = rng.uniform(0.5, 0.95, 2 * mains)
-    levels = [(x0, y0, side, angle, length, width)]
+    levels = [np.stack([x0, y0, side, angle, length, width])]
     for children in TWIGS:
-        x, y, s, ang, ln, wd = (np.repeat(part, children) for part in levels[-1])
+        x, y, s, ang, ln, wd = np.repeat(levels[-1], children, axis=1)
         at = rng.uniform(0.15, 1.0, len(x))
         x, y = x + s * np.cos(ang) * ln * at, y + np.sin(ang) * ln * at
         turn = (2.0 * rng.integers(0, 2, len(x)) - 1) * rng.uniform(0.2, 0.8, len(x))
-        levels.append(
-            (x, y, s, ang + turn, ln * rng.uniform(0.35, 0.6, len(x)), wd * (1 - 0.5 * at))
-        )
-    x, y, s, ang, ln, wd = (np.concatenate(parts) for parts in zip(*levels, strict=True))
-    parts = (x, y, s * np.cos(ang), np.sin(ang), ln, wd)
-    return tuple(part.astype(np.float32) for part in parts)
+        ln, wd = ln * rng.uniform(0.35, 0.6, len(x)), wd * (1 - 0.5 * at)
+        levels.append(np.stack([x, y, s, ang + turn, ln, wd]))
+    x, y, s, ang, ln, wd = np.concatenate(levels, axis=1)
+    tree = np.stack([x, y, s * np.cos(ang), np.sin(ang), ln, wd])
+    return tuple(tree.astype(np.float32))
