@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from hilum.bundle import MANIFEST, SCHEMA, Bundle, find_bundle, load_bundle
+from hilum.bundle import MANIFEST, SCHEMA, Bundle, _seal, find_bundle, load_bundle
+from hilum.data.cohort import Cohort
 from hilum.errors import BundleError
+from hilum.predict import predict
 
 
 @pytest.fixture
@@ -88,3 +90,35 @@ def test_each_opening_of_test_is_added_to_the_ledger(copy: Path) -> None:
 def test_the_deployed_point_is_the_one_the_recipe_asked_for(small_bundle: Bundle) -> None:
     points = small_bundle.operating_points("Pneumonia")
     assert small_bundle.thresholds()["Pneumonia"]["deployed"] == points["youden"].threshold
+
+
+def reseal(folder: Path, **changes: object) -> None:
+    """Write a manifest with changes under a seal that fits, as a forger would."""
+    values = json.loads((folder / MANIFEST).read_text()) | changes
+    del values["digest"]
+    values["digest"] = _seal(values)
+    (folder / MANIFEST).write_text(json.dumps(values))
+
+
+def test_what_is_run_must_be_among_what_is_digested(copy: Path) -> None:
+    manifest = load_bundle(copy).manifest
+    files = {k: v for k, v in manifest.files.items() if not k.startswith("openvino")}
+    reseal(copy, files=files)
+    with pytest.raises(BundleError, match=r"openvino/model\.xml has no digest"):
+        load_bundle(copy)
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/hostname", "openvino/../../secret"])
+def test_a_manifest_that_names_files_outside_the_folder_is_refused(copy: Path, name: str) -> None:
+    reseal(copy, files={**load_bundle(copy).manifest.files, name: "0" * 64})
+    with pytest.raises(BundleError, match="lies outside the bundle"):
+        load_bundle(copy)
+
+
+def test_a_bundle_replaced_after_it_was_loaded_still_runs_what_was_verified(
+    copy: Path, small_cohort: Cohort
+) -> None:
+    loaded = load_bundle(copy)
+    before = predict(loaded, small_cohort).logit("Pneumonia")
+    (copy / "openvino" / "model.bin").write_bytes(b"")
+    assert (predict(loaded, small_cohort).logit("Pneumonia") == before).all()

@@ -57,10 +57,9 @@ def test_progress_is_told_to_the_end(small_bundle: Bundle, small_cohort: Cohort)
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
 
 
-def test_an_engine_that_is_none_ends_in_one_line(small_cohort: Cohort, tmp_path: Path) -> None:
-    (tmp_path / "model.xml").write_text("<net/>")
+def test_an_engine_that_is_none_ends_in_one_line(small_cohort: Cohort) -> None:
     with pytest.raises(BundleError, match="OpenVINO cannot load it"):
-        engine_logits(tmp_path / "model.xml", small_cohort.reduction, small_cohort)
+        engine_logits((b"<net/>", b""), small_cohort.reduction, small_cohort)
 
 
 def test_the_engine_gives_the_last_feature_map_too(
@@ -71,9 +70,9 @@ def test_the_engine_gives_the_last_feature_map_too(
 
     from hilum.data.reading import consecutive, read_batches
 
-    model = openvino.Core().compile_model(
-        str(small_bundle.engine), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
-    )
+    core = openvino.Core()
+    network = core.read_model(*small_bundle.engine)
+    model = core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     (image_nchw,) = read_batches(
         small_cohort, small_bundle.manifest.preprocessing, consecutive(8, 8)
     )

@@ -39,8 +39,10 @@ def test_an_unknown_table_is_refused() -> None:
 @pytest.mark.parametrize(
     ("values", "line"),
     [
-        ({"train": {"batch_size": 0}}, r"train\.batch_size = 0; set 1 or more"),
+        ({"train": {"batch_size": 0}}, r"train\.batch_size = 0; set 2 or more"),
         ({"train": {"learning_rate": 0}}, r"train\.learning_rate = 0; set more than 0"),
+        ({"name": "../escaped"}, r"name = '\.\./escaped'; use letters"),
+        ({"seed": 2**70}, r"seed = \d+; set less than"),
         ({"data": {"tune_fraction": 0.9}}, r"data\.tune_fraction = 0\.9; set 0\.5 or less"),
         ({"model": {"dropout": 1}}, r"model\.dropout = 1; set less than 1"),
         ({"train": {"epochs": "many"}}, r"train\.epochs = 'many'"),
@@ -67,7 +69,7 @@ def test_changes_are_applied_over_the_file(tmp_path: Path) -> None:
     assert (recipe.train.epochs, recipe.model.backbone, recipe.seed) == (2, "efficientnet_b0", 4)
 
 
-@pytest.mark.parametrize("change", ["train.epochs", "=3", "name.first=3"])
+@pytest.mark.parametrize("change", ["train.epochs", "=3", "name.first=3", "seed=1\nname=2"])
 def test_a_change_that_is_no_change_is_refused(tmp_path: Path, change: str) -> None:
     path = tmp_path / "recipe.toml"
     path.write_text('name = "mine"\n')

@@ -9,12 +9,13 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -91,19 +92,19 @@ class Manifest(_Part):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A verified bundle on disk. digest: SHA-256 of `bundle.json`, which digests all the rest."""
+    """A verified bundle on disk. digest: SHA-256 of `bundle.json`, which digests all the rest.
+
+    engine: OpenVINO's network and its weights, the very bytes that were verified
+    """
 
     folder: Path
     manifest: Manifest
     digest: str
+    engine: tuple[bytes, bytes] = field(repr=False)
 
     @property
     def findings(self) -> tuple[str, ...]:
         return self.manifest.findings
-
-    @property
-    def engine(self) -> Path:
-        return self.folder / self.manifest.engine.file
 
     def calibrator(self, finding: str) -> Temperature:
         """What turns the finding's raw logit into a probability."""
@@ -151,7 +152,11 @@ class Bundle:
         ledger = self.folder / LEDGER
         if not ledger.exists():
             return []
-        return [json.loads(line) for line in ledger.read_text(encoding="utf-8").splitlines()]
+        lines = ledger.read_text(encoding="utf-8").splitlines()
+        try:
+            return [json.loads(line) for line in lines]
+        except ValueError as error:
+            raise BundleError(ledger, f"holds a line that is no record ({error})") from error
 
 
 def find_bundle(path: str | Path) -> Path:
@@ -160,9 +165,12 @@ def find_bundle(path: str | Path) -> Path:
     Raises BundleError when there is none, or more than one.
     """
     path = Path(path)
-    if (path / MANIFEST).is_file():
-        return path
-    inside = sorted(each.parent for each in path.glob(f"[!.]*/{MANIFEST}"))
+    try:
+        if (path / MANIFEST).is_file():
+            return path
+        inside = sorted(each.parent for each in path.glob(f"[!.]*/{MANIFEST}"))
+    except OSError as error:
+        raise BundleError(path, f"cannot be read ({error.strerror or error})") from error
     if len(inside) == 1:
         return inside[0]
     if inside:
@@ -199,16 +207,39 @@ def load_bundle(path: str | Path) -> Bundle:
 def _load(folder: Path) -> Bundle:
     raw = (folder / MANIFEST).read_bytes()
     manifest = _read_manifest(folder / MANIFEST, raw)
+    engine = manifest.engine.file
+    kept: dict[str, bytes] = {}
     for name, expected in manifest.files.items():
         file = folder / name
         if not file.is_file():
             raise BundleError(file, "missing", expected="a file of the bundle", remedy=_RENEW)
-        found = _sha256(file)
+        content = file.read_bytes()
+        found = hashlib.sha256(content).hexdigest()
         if found != expected:
             raise BundleError(
                 file, f"damaged: sha256 {found[:12]}…", expected=f"{expected[:12]}…", remedy=_RENEW
             )
-    return Bundle(folder, manifest, hashlib.sha256(raw).hexdigest())
+        kept[name] = content
+    return Bundle(
+        folder,
+        manifest,
+        hashlib.sha256(raw).hexdigest(),
+        (kept[engine], kept[_weights_of(engine)]),
+    )
+
+
+def _weights_of(engine: str) -> str:
+    return engine.removesuffix(".xml") + ".bin"
+
+
+def _refuse_foreign_names(manifest: Manifest) -> None:
+    """Every file stands inside the folder, and what is run is among those that are digested."""
+    for name in manifest.files:
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise ValueError(f"the file {name} lies outside the bundle")
+    for name in (manifest.engine.file, _weights_of(manifest.engine.file), WEIGHTS):
+        if name not in manifest.files:
+            raise ValueError(f"{name} has no digest")
 
 
 _RENEW = "copy the bundle again, or train it again"
@@ -219,7 +250,14 @@ def _read_manifest(path: Path, raw: bytes) -> Manifest:
         values = json.loads(raw)
         sealed = values.pop("digest")
         version = int(values["schema_version"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
         raise BundleError(path, f"damaged ({error})", expected="JSON", remedy=_RENEW) from error
     if version > SCHEMA:
         raise BundleError(
@@ -232,12 +270,17 @@ def _read_manifest(path: Path, raw: bytes) -> Manifest:
         raise BundleError(path, "damaged: its digest does not match", remedy=_RENEW)
     try:
         manifest = Manifest.model_validate(values)
+        _refuse_foreign_names(manifest)
+        if not manifest.findings:
+            raise ValueError("no finding")
         for finding in manifest.findings:
             Temperature.from_dict(manifest.calibrators[finding])
-            names = [OperatingPoint.from_dict(p).name for p in manifest.operating_points[finding]]
-            if manifest.deployed not in names:
-                raise KeyError(manifest.deployed)
-    except (ValidationError, EvaluationError, KeyError) as error:
+            points = [OperatingPoint.from_dict(p) for p in manifest.operating_points[finding]]
+            if manifest.deployed not in [point.name for point in points]:
+                raise ValueError(f"no operating point {manifest.deployed!r}")
+            if not all(0 <= point.threshold <= 1 for point in points):
+                raise ValueError("a threshold outside [0, 1]")
+    except (ValidationError, EvaluationError, KeyError, ValueError) as error:
         line = str(error).splitlines()[0]
         raise BundleError(path, f"not a bundle of schema {version} ({line})") from error
     return manifest
@@ -249,9 +292,11 @@ def bundle_draft(target: Path) -> Iterator[Path]:
 
     Raises OutputError when the folder cannot be written or the disk is full.
     """
-    draft = target.with_name(f".{target.name}.{os.getpid()}.part")
+    draft = None
     try:
-        draft.mkdir(parents=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
+        draft.chmod(0o755)
         yield draft
     except OSError as error:
         raise OutputError(
@@ -260,7 +305,8 @@ def bundle_draft(target: Path) -> Iterator[Path]:
             remedy="name a folder that you may write to, on a disk with room",
         ) from error
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        if draft is not None:
+            shutil.rmtree(draft, ignore_errors=True)
 
 
 def seal_bundle(draft: Path, target: Path, manifest: Manifest) -> Bundle:
@@ -284,8 +330,12 @@ def seal_bundle(draft: Path, target: Path, manifest: Manifest) -> Bundle:
         # Two renames, since a folder cannot be renamed over one with files in it.
         old = target.with_name(f".{target.name}.{time.monotonic_ns()}.old")
         target.rename(old)
-        draft.rename(target)
-        shutil.rmtree(old)
+        try:
+            draft.rename(target)
+        except OSError:
+            old.rename(target)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
     else:
         draft.rename(target)
     return load_bundle(target)

@@ -6,7 +6,6 @@ What the figures mean is `evaluation`'s business; nothing here knows of torch.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,25 +74,27 @@ def as_predictions(
 
 
 def engine_logits(
-    engine: Path,
+    engine: tuple[bytes, bytes],
     steps: Sequence[Step],
     cohort: Cohort,
     *,
     precision: str = "f32",
     progress: Progress = lambda done, total: None,
 ) -> NDArray[np.float64]:
-    """Raw logits of an engine file, shape (n, f): what `predict` does before there is a bundle.
+    """Raw logits of an engine, shape (n, f): what `predict` does before there is a bundle.
 
+    engine: OpenVINO's network (xml) and its weights (bin)
     precision: `f32`, or `bf16`. It is always asked for, since OpenVINO takes bf16 by itself where
         the processor has it, and a probability then moves by up to a hundredth.
     """
     try:
-        compiled = openvino.Core().compile_model(
-            str(engine), "CPU", {"INFERENCE_PRECISION_HINT": precision}
+        core = openvino.Core()
+        compiled = core.compile_model(
+            core.read_model(*engine), "CPU", {"INFERENCE_PRECISION_HINT": precision}
         )
     except RuntimeError as error:
         line = str(error).strip().splitlines()[-1]
-        raise BundleError(engine, f"OpenVINO cannot load it ({line})") from error
+        raise BundleError("the engine", f"OpenVINO cannot load it ({line})") from error
     batches = consecutive(len(cohort), BATCH_SIZE)
     parts: list[NDArray[np.float32]] = []
     done = 0

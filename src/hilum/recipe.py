@@ -49,7 +49,7 @@ class TrainPart(_Part):
     """
 
     epochs: int = Field(default=5, ge=1)
-    batch_size: int = Field(default=32, ge=1)
+    batch_size: int = Field(default=32, ge=2)
     learning_rate: float = Field(default=1e-3, gt=0)
     head_rate: float = Field(default=10.0, gt=0)
     weight_decay: float = Field(default=0.05, ge=0)
@@ -59,7 +59,6 @@ class TrainPart(_Part):
     patience: int = Field(default=3, ge=1)
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    devices: int = Field(default=1, ge=1)
 
 
 class AugmentationPart(_Part):
@@ -85,8 +84,8 @@ class CalibrationPart(_Part):
 class Recipe(_Part):
     """A whole run. `seed` fixes roles, weights, order and augmentation."""
 
-    name: str = "hilum"
-    seed: int = Field(default=0, ge=0)
+    name: str = Field(default="hilum", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    seed: int = Field(default=0, ge=0, lt=2**63)
     data: DataPart = DataPart()
     input: InputPart = InputPart()
     model: ModelPart = ModelPart()
@@ -136,15 +135,17 @@ def _apply(values: dict[str, Any], change: str) -> None:
     if not equals or not key.strip():
         raise RecipeError("--set", repr(change), expected="key=value, such as train.epochs=3")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        parsed = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
-        value = text.strip()  # a bare word is a string: --set model.backbone=efficientnet_b0
+        parsed = {"value": text.strip()}  # a bare word: --set model.backbone=efficientnet_b0
+    if len(parsed) > 1:
+        raise RecipeError("--set", repr(change), expected="one key=value")
     *tables, last = key.strip().split(".")
     for table in tables:
         values = values.setdefault(table, {})
         if not isinstance(values, dict):
             raise RecipeError("--set", f"{table} in {key} is a value", expected="a table")
-    values[last] = value
+    values[last] = parsed["value"]
 
 
 def _in_words(error: ValidationError, values: Mapping[str, Any], where: str) -> RecipeError:
@@ -172,6 +173,8 @@ def _range_in_words(complaint: Any) -> str:
             return f"set {limits['le']:g} or less"
         case "less_than":
             return f"set less than {limits['lt']:g}"
+        case "string_pattern_mismatch":
+            return "use letters, digits, '.', '_' and '-', a letter or digit first"
         case "literal_error":
             return f"set {limits['expected']}"
         case _:

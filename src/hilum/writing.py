@@ -6,6 +6,7 @@ What is written is left to the caller.
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,7 +20,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
     The folder is made when absent. Raises OutputError when the file cannot be written.
     """
-    draft = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    # Not by process id alone: in containers that is always 1.
+    draft = path.with_name(f".{path.stem}.{secrets.token_hex(6)}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield draft
@@ -41,7 +43,7 @@ def refuse_unwritable(folder: Path) -> None:
 
     Raises OutputError.
     """
-    probe = folder / f".{os.getpid()}.probe"
+    probe = folder / f".{secrets.token_hex(6)}.probe"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe.touch()

@@ -34,16 +34,6 @@ CLASSIC = {
 Captured = pytest.CaptureFixture[str]
 
 
-def one_line(captured: Captured) -> str:
-    """What a failed command said: exactly one line on stderr, nothing on stdout."""
-    said = captured.readouterr()
-    lines = said.err.strip().splitlines()
-    assert len(lines) == 1, said.err
-    assert lines[0].startswith("hilum: ")
-    assert said.out == ""
-    return lines[0]
-
-
 def hilum(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "hilum", *map(str, arguments)],
@@ -154,7 +144,7 @@ OLD = ["evaluate", "{bundle}", "--data", "{npz}"]
     ("arguments", "words"),
     [
         (["train", "{recipe}", "--out", "{tmp}/b"], "did you mean train.epochs?"),
-        ([*NEW, "--set", "train.batch_size=0"], "train.batch_size = 0; set 1 or more"),
+        ([*NEW, "--set", "train.batch_size=0"], "train.batch_size = 0; set 2 or more"),
         (["train", "nothing", "--out", "{tmp}/b"], "no such file"),
         ([*NEW, "--data", "{tmp}/none.npz"], "no such file"),
         ([*NEW, "--data", "{cut}"], "cannot be read as an npz"),
@@ -171,6 +161,11 @@ OLD = ["evaluate", "{bundle}", "--data", "{npz}"]
         ([*OLD, "--on", "elsewhere"], "no source of this name"),
         (["predict", "{bundle}", "{tmp}/absent.png"], "no such file or folder"),
         (["predict", "{bundle}", "{cut_film}"], "cannot be decoded"),
+        (["predict", "{bundle}", "{film}", "--out", "{tmp}/p.txt"], "expected .parquet or .csv"),
+        (["predict", "{bundle}", "/" + "x" * 300], "File name too long"),
+        ([*NEW, "--data", "{array}"], "cannot be read as an npz"),
+        ([*OLD, "--out", "{bundle}/outputs"], "lies inside the bundle"),
+        (["evaluate", "{bundle}", "--on", "phantom:tune"], "may hold these very films"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -188,6 +183,7 @@ def test_bad_input_ends_in_one_line_and_exit_code_2(
     (tmp_path / "recipe.toml").write_text("[train]\nepoch = 3\n")
     (tmp_path / "cut.npz").write_bytes(raw[: len(raw) // 2])
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
+    np.save(tmp_path / "array.npy", np.zeros(3))
     arrays = write_npz(tmp_path / "labels.npz")
     np.savez(tmp_path / "labels.npz", **(arrays | {"train_labels": arrays["train_labels"] + 7}))
     np.savez(tmp_path / "single.npz", **(arrays | {"val_labels": np.ones((60, 1), np.uint8)}))
@@ -206,7 +202,7 @@ def test_bad_input_ends_in_one_line_and_exit_code_2(
         "tmp": tmp_path, "recipe": tmp_path / "recipe.toml", "cut": tmp_path / "cut.npz",
         "other": tmp_path / "other.npz", "labels": tmp_path / "labels.npz",
         "single": tmp_path / "single.npz", "npz": small_npz, "bundle": small_bundle.folder,
-        "flipped": flipped, "newer": newer, "cut_film": tmp_path / "cut.png",
+        "film": film, "array": tmp_path / "array.npy", "flipped": flipped, "newer": newer, "cut_film": tmp_path / "cut.png",
     }  # fmt: skip
     assert run([each.format(**places) for each in arguments]) == 2
     # A file of another data set is warned about on its own line before it is refused.
@@ -228,13 +224,13 @@ def test_ctrl_c_keeps_the_state_and_resume_finishes_the_job(
     target = tmp_path / "bundle"
     arguments = [
         "train", "pneumoniamnist", "--out", str(target), "--data", str(small_npz),
-        "--set", "train.epochs=40", "--set", "train.patience=40", "--set", "train.batch_size=4",
+        "--set", "train.epochs=20", "--set", "train.patience=20", "--set", "train.batch_size=4",
         "--set", "input.size=32",
     ]  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "-m", "hilum", *arguments], stderr=subprocess.PIPE, text=True
     )
-    checkpoint = tmp_path / "bundle.run" / "checkpoint.safetensors"
+    checkpoint = tmp_path / ".bundle.run" / "checkpoint.safetensors"
     for _ in range(1200):
         if checkpoint.exists():
             break
@@ -247,10 +243,12 @@ def test_ctrl_c_keeps_the_state_and_resume_finishes_the_job(
     assert "--resume" in last
     assert checkpoint.exists()
     assert not target.exists()
-    # The recipe decides how long a run is, so the resumed one would be as long; another is refused.
-    again = hilum("train", "pneumoniamnist", "--out", target, "--data", small_npz, "--resume")
-    assert again.returncode == 2
-    assert "written by a run with another recipe" in again.stderr
+    changed = hilum(*arguments, "--resume", "--set", "seed=1")
+    assert changed.returncode == 2
+    assert "written by a run with another recipe" in changed.stderr
+    again = hilum(*arguments, "--resume")
+    assert again.returncode == 0, again.stderr
+    assert len((target / "metrics.jsonl").read_text().splitlines()) == 20
 
 
 def test_help_of_every_verb_has_an_example(capsys: Captured) -> None:

@@ -145,3 +145,21 @@ def test_a_folder_without_films_and_a_missing_file_are_refused(tmp_path: Path) -
         films([tmp_path], ["Pneumonia"])
     with pytest.raises(DataError, match="no such file or folder"):
         films([tmp_path / "absent.png"], ["Pneumonia"])
+
+
+def test_a_film_stored_turned_or_inverted_is_read_upright_and_bone_bright(tmp_path: Path) -> None:
+    turned = Image.fromarray(np.rot90(GREY, 2).copy())
+    exif = turned.getexif()
+    exif[0x0112] = 3  # shown after half a turn
+    turned.save(tmp_path / "turned.png", exif=exif)
+    np.testing.assert_allclose(read_radiograph(tmp_path / "turned.png"), GREY / 255, atol=1e-7)
+    for bits, grey in ((8, 255 - GREY), (16, (255 - GREY).astype(np.uint16) * 257)):
+        Image.fromarray(grey).save(tmp_path / f"{bits}.tif", tiffinfo={262: 0})
+        read = read_radiograph(tmp_path / f"{bits}.tif")
+        np.testing.assert_allclose(read, GREY / 255, atol=1e-7)
+
+
+def test_a_picture_with_transparent_parts_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.dstack([GREY, GREY * 0])).save(tmp_path / "clear.png")
+    with pytest.raises(RadiographError, match="transparent"):
+        read_radiograph(tmp_path / "clear.png")

@@ -87,7 +87,7 @@ def test_weights_that_cannot_be_downloaded_end_in_a_plain_error(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(WeightsError, match="cannot be downloaded") as caught:
         make_backbone("efficientnet_b0", 1, weights="imagenet", dropout=0.0)
-    assert "--weights FILE" in str(caught.value)
+    assert "set model.weights to a file" in str(caught.value)
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])

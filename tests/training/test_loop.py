@@ -44,7 +44,7 @@ def run(
     with seeded(recipe.seed):
         backbone = make_backbone("efficientnet_lite0", 1, weights="imagenet", dropout=0.2)
         classifier = Classifier(backbone)
-    steps = (*cohort.reduction, Resize(height=32, width=32))
+    steps = (*cohort.reduction, Resize(height=64, width=64))
     data = TrainingSet(cohort.with_role("train"), cohort.with_role("tune"), steps, "digest")
     fit(classifier, data, recipe, folder, watcher=watcher, resume=resume)
     return classifier, data

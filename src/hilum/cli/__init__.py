@@ -37,6 +37,12 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
     except KeyboardInterrupt:
         print("hilum: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except OSError as error:
+        if debug:
+            raise
+        where = f"{error.filename}: " if error.filename is not None else ""
+        print(f"hilum: {where}{error.strerror or error}", file=sys.stderr)
+        return 2
     except Exception as error:
         if debug:
             raise

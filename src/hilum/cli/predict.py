@@ -25,8 +25,13 @@ def predict(
     from hilum.bundle import load_bundle
     from hilum.cli.show import counting, print_json, say
     from hilum.data.sources.films import films
+    from hilum.evaluation.predictions import refuse_suffix
     from hilum.predict import predict as run
+    from hilum.writing import refuse_unwritable
 
+    if out is not None:
+        refuse_suffix(out)
+        refuse_unwritable(out.parent)
     loaded = load_bundle(bundle)
     cohort = films(paths, loaded.findings)
     with counting("predicting", "films") as progress:

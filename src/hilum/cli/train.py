@@ -27,13 +27,18 @@ def train(
     """
     from hilum.cli.show import print_json
     from hilum.cli.work import need_training, open_cohort, train_bundle
+    from hilum.errors import WeightsError
     from hilum.recipe import read_recipe
     from hilum.recipes import recipe_path
     from hilum.writing import refuse_unwritable
 
     need_training()
-    changes = [*(changes or []), *([f'model.weights="{weights}"'] if weights else [])]
-    plan = read_recipe(recipe_path(recipe), changes)
+    plan = read_recipe(recipe_path(recipe), changes or [])
+    if weights is not None:
+        if not weights.is_file():
+            raise WeightsError(weights, "no such file", expected="a state dict")
+        model = plan.model.model_copy(update={"weights": str(weights)})
+        plan = plan.model_copy(update={"model": model})
     refuse_unwritable(out.parent)
     bundle = train_bundle(plan, open_cohort(plan.data.source, data), out, resume=resume)
     if as_json:

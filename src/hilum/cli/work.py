@@ -84,10 +84,19 @@ def evaluate_bundle(bundle: Bundle, cohort: Cohort, role: str, out: Path, *, as_
     import numpy as np
 
     from hilum.data.roles import assign_roles
+    from hilum.errors import HilumError
     from hilum.evaluation import evaluate
     from hilum.evaluation.report.classic import write_classic_report
     from hilum.predict import predict
 
+    if bundle.folder.resolve() in (out.resolve(), *out.resolve().parents):
+        raise HilumError(out, "lies inside the bundle", remedy="name another folder with --out")
+    if role != "test" and cohort.name != bundle.manifest.source:
+        raise HilumError(
+            f"{cohort.name}:{role}",
+            f"the bundle was trained on {bundle.manifest.source}, which may hold these very films",
+            expected="role test of another source",
+        )
     recipe = bundle.manifest.recipe
     cohort, ledger = assign_roles(
         cohort, tune_fraction=recipe["data"]["tune_fraction"], seed=recipe["seed"]
@@ -105,12 +114,12 @@ def evaluate_bundle(bundle: Bundle, cohort: Cohort, role: str, out: Path, *, as_
         rng=np.random.default_rng(0),
         warnings=_warnings(bundle, cohort, ledger.roles[role], role),
     )
-    write_classic_report(out, predictions, evaluation, chosen.radiograph)
+    written = write_classic_report(out, predictions, evaluation, chosen.radiograph)
     if role == "test":
         auroc = {f: figures["auroc"].value for f, figures in evaluation.figures.items()}
         if not bundle.record_opening(role, chosen.name, len(chosen), auroc):
             say(f"note: {bundle.folder} cannot be written; its ledger of openings lacks this one")
-    report(evaluation, out, as_json=as_json)
+    report(evaluation, out, sorted(path.name for path in written), as_json=as_json)
 
 
 def _warnings(bundle: Bundle, cohort: Cohort, now: dict[str, Any], role: str) -> list[str]:
@@ -124,9 +133,8 @@ def _warnings(bundle: Bundle, cohort: Cohort, now: dict[str, Any], role: str) ->
     return told
 
 
-def report(evaluation: Evaluation, out: Path, *, as_json: bool) -> None:
+def report(evaluation: Evaluation, out: Path, files: list[str], *, as_json: bool) -> None:
     """Figures on stdout, as JSON or in words."""
-    files = sorted(each.name for each in out.iterdir() if each.is_file())
     if as_json:
         import json
 

@@ -5,17 +5,19 @@ What is done to the pixels afterwards is in `preprocessing`.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from hilum.errors import RadiographError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 PIXEL_LIMIT = 64_000_000
 SIDE_MINIMUM = 16
+_PHOTOMETRIC = 262  # TIFF 6.0, section 8
 # Three channels of a grey film stored as colour differ by no more than JPEG's chroma rounding.
 GREY_TOLERANCE = 8
 
@@ -33,7 +35,8 @@ def read_radiograph(path: str | Path) -> NDArray[np.float32]:
     if not path.is_file():
         raise RadiographError(path, "no such file", expected="an image file")
     try:
-        with Image.open(path) as image:
+        with warnings.catch_warnings(), Image.open(path) as image:
+            warnings.simplefilter("ignore")  # Pillow warns of what is refused here in words
             _check_header(path, image)
             return _grey(path, image)
     except UnidentifiedImageError:
@@ -66,6 +69,10 @@ def _check_header(path: Path, image: Image.Image) -> None:
 
 
 def _grey(path: Path, image: Image.Image) -> NDArray[np.float32]:
+    white_is_zero = image.mode.startswith("I;16") and _tiff_tag(image, _PHOTOMETRIC) == 0
+    image = ImageOps.exif_transpose(image)
+    if image.mode in ("LA", "La", "RGBA", "RGBa", "PA") and _transparent(image):
+        raise RadiographError(path, "a picture with transparent parts", expected="a plain film")
     if image.mode in ("1", "LA", "La"):
         image = image.convert("L")
     if image.mode in ("P", "RGB", "RGBA", "CMYK", "YCbCr"):
@@ -83,4 +90,13 @@ def _grey(path: Path, image: Image.Image) -> NDArray[np.float32]:
         raise RadiographError(
             path, f"pixel type {image.mode}", expected="8 or 16 bits a pixel, greyscale"
         )
-    return np.asarray(image).astype(np.float32) / np.float32(_FULL_SCALE[image.mode])
+    grey = np.asarray(image).astype(np.float32) / np.float32(_FULL_SCALE[image.mode])
+    return 1 - grey if white_is_zero else grey  # Pillow turns 8-bit films itself
+
+
+def _tiff_tag(image: Image.Image, tag: int) -> object:
+    return getattr(image, "tag_v2", {}).get(tag)
+
+
+def _transparent(image: Image.Image) -> bool:
+    return image.convert("RGBA").getchannel("A").getextrema()[0] != 255

@@ -118,7 +118,7 @@ class Predictions:
     def write(self, path: Path) -> None:
         """Write Parquet or CSV, by the suffix. Raises OutputError, or EvaluationError on a suffix
         that is neither."""
-        _suffix(path)
+        refuse_suffix(path)
         with replacing(path) as draft:
             if path.suffix == ".csv":
                 self.table.to_csv(draft, index=False)
@@ -132,7 +132,7 @@ class Predictions:
         findings: how to spell them; None takes them from the `prob_…` columns, in title case
         Raises EvaluationError when the file is not there, cannot be read, or is no such table.
         """
-        _suffix(path)
+        refuse_suffix(path)
         try:
             if path.suffix == ".csv":
                 # Ids such as 00042 are names, not numbers; floats come back bit for bit.
@@ -157,7 +157,8 @@ def _decision(finding: str, findings: Sequence[str]) -> str:
     return "decision" if len(findings) == 1 else column("decision", finding)
 
 
-def _suffix(path: Path) -> None:
+def refuse_suffix(path: Path) -> None:
+    """Raise EvaluationError unless the file ends in .csv or .parquet."""
     if path.suffix not in (".csv", ".parquet"):
         raise EvaluationError(path, f"suffix {path.suffix!r}", expected=".parquet or .csv")
 

@@ -66,7 +66,7 @@ def make_backbone(name: str, outputs: int, *, weights: str, dropout: float) -> B
         raise WeightsError(
             name,
             f"its ImageNet weights cannot be downloaded ({type(error).__name__})",
-            remedy=f"pass --weights FILE, or use {EMBEDDED}, whose weights are installed",
+            remedy=f"set model.weights to a file, or use {EMBEDDED}, whose weights are installed",
         ) from error
     if name == EMBEDDED:
         mean = std = (0.5, 0.5, 0.5)

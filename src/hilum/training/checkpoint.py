@@ -20,6 +20,16 @@ from hilum.writing import replacing
 NAME = "checkpoint.safetensors"
 
 
+def save_tensors(
+    tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None
+) -> None:
+    """Write a safetensors file. Raises OSError, also where safetensors has an error of its own."""
+    try:
+        save_file(tensors, path, metadata=metadata)
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """All that a run needs to go on as if it had never stopped.
@@ -45,7 +55,7 @@ class Checkpoint:
             tensors |= {f"optimizer/{index}/{name}": tensor for name, tensor in state.items()}
         plain = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
         with replacing(path) as draft:
-            save_file(plain, draft, metadata={"facts": json.dumps(self.facts)})
+            save_tensors(plain, draft, {"facts": json.dumps(self.facts)})
 
     @classmethod
     def read(cls, path: Path) -> Checkpoint:

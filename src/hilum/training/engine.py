@@ -28,11 +28,12 @@ class _TwoOutputs(nn.Module):
         return self.classifier.head(feature_nchw), feature_nchw
 
 
-def export_engine(classifier: Classifier, size: int, folder: Path) -> Path:
+def export_engine(classifier: Classifier, size: int, folder: Path) -> tuple[bytes, bytes]:
     """Write `model.xml` and `model.bin`: image_nchw → logit_nf, feature_nchw; n is free.
 
     size: side of the square input in pixels
-    Weights stay fp32. Returns the path of `model.xml`.
+    Weights stay fp32. Returns what was written, network and weights. Raises OSError when it
+    cannot be written.
     """
     module = _TwoOutputs(classifier).eval()
     example = torch.rand(2, 1, size, size)
@@ -45,5 +46,9 @@ def export_engine(classifier: Classifier, size: int, folder: Path) -> Path:
     for output, name in zip(model.outputs, ("logit_nf", "feature_nchw"), strict=True):
         output.get_tensor().set_names({name})
     folder.mkdir(parents=True, exist_ok=True)
-    openvino.save_model(model, folder / NAME, compress_to_fp16=False)
-    return folder / NAME
+    path = folder / NAME
+    try:
+        openvino.save_model(model, path, compress_to_fp16=False)
+    except RuntimeError as error:
+        raise OSError(f"OpenVINO cannot write {path.name}, or the disk is full") from error
+    return path.read_bytes(), path.with_suffix(".bin").read_bytes()

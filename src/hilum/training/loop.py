@@ -35,6 +35,7 @@ from hilum.training.augmentation import apply_variation, draw_variation
 from hilum.training.checkpoint import NAME, Checkpoint
 
 METRICS = "metrics.jsonl"
+_SLOWER = "set a lower train.learning_rate and start again"
 
 
 @dataclass(frozen=True)
@@ -107,9 +108,14 @@ def fit(
     watcher = watcher or Nobody()
     folder.mkdir(parents=True, exist_ok=True)
     settings = recipe.train
-    fabric = Fabric(
-        accelerator=settings.accelerator, devices=settings.devices, precision=settings.precision
-    )
+    try:
+        fabric = Fabric(accelerator=settings.accelerator, devices=1, precision=settings.precision)
+    except RuntimeError as error:
+        raise TrainingError(
+            f"train.accelerator = {settings.accelerator!r}",
+            str(error).splitlines()[0],
+            remedy="set 'auto' or 'cpu'",
+        ) from error
     fabric.launch()
     batches = len(_train_batches(len(data.train), settings.batch_size, recipe.seed, 0))
     total = settings.epochs * batches
@@ -127,6 +133,7 @@ def fit(
             state = _restore(folder / NAME, classifier, optimizer, facts)
             _keep_lines(metrics, state.step // batches)
         else:
+            (folder / NAME).unlink(missing_ok=True)
             metrics.write_text("")
         while state.step < total and state.since_best < settings.patience:
             epoch = state.step // batches
@@ -303,6 +310,8 @@ def _close_epoch(
     loss = binary_cross_entropy(torch.tensor(logit_nf), torch.tensor(label_nf)).item()
     known = [~np.isnan(label_nf[:, f]) for f in range(label_nf.shape[1])]
     aurocs = [auroc(logit_nf[keep, f], label_nf[keep, f]) for f, keep in enumerate(known)]
+    if not math.isfinite(loss):
+        raise TrainingError("training", f"the loss on tune is {loss}", remedy=_SLOWER)
     best = loss < state.best_loss
     if best:
         state.best_loss, state.since_best = loss, 0
@@ -331,7 +340,7 @@ def _finite(loss: float, cohort: Cohort, positions: NDArray[np.intp]) -> float:
     raise TrainingError(
         "training",
         f"the loss is {loss} on a batch that begins with {ids}",
-        remedy="lower train.learning_rate; the last checkpoint is kept",
+        remedy=_SLOWER,
     )
 
 

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 from scipy.special import expit
 
 from hilum.bundle import (
@@ -42,17 +41,21 @@ from hilum.calibration import (
 from hilum.data.cohort import ROLES, Cohort, Role
 from hilum.data.preprocessing import Resize, Step
 from hilum.data.roles import RoleLedger, assign_roles
-from hilum.errors import TrainingError
+from hilum.errors import OutputError, TrainingError
 from hilum.evaluation import evaluate
 from hilum.model.backbones import make_backbone
 from hilum.model.classifier import Classifier
 from hilum.predict import as_predictions, engine_logits
 from hilum.recipe import CalibrationPart, Recipe
+from hilum.training.card import model_card
+from hilum.training.checkpoint import NAME as CHECKPOINT
+from hilum.training.checkpoint import save_tensors
 from hilum.training.engine import export_engine
 from hilum.training.loop import METRICS, TrainingSet, Watcher, fit, logits, seeded
 
 # OpenVINO's fp32 kernels and torch's add in another order; beyond this it is another network.
 AGREEMENT_LIMIT = 1e-4
+_WORK = (METRICS, CHECKPOINT)
 _PACKAGES = ("hilum", "torch", "timm", "lightning-fabric", "openvino", "numpy", "pillow")
 
 
@@ -66,12 +69,15 @@ def train(
 ) -> Bundle:
     """Train on the cohort and write the bundle to `target`.
 
-    While it runs, `{target}.run` holds the checkpoint and `metrics.jsonl`; it goes when the
-    bundle stands.
+    While it runs, `.NAME.run` beside it holds the checkpoint and `metrics.jsonl`; it goes when
+    the bundle stands.
     Raises DataError when a role lacks a class, TrainingError when training cannot go on,
     OutputError when the bundle cannot be written; an earlier bundle then stays as it was.
     """
+    target = target.resolve()
+    work = target.with_name(f".{target.name}.run")
     refuse_foreign_folder(target)
+    _refuse_foreign_work(work)
     cohort, ledger = assign_roles(cohort, tune_fraction=recipe.data.tune_fraction, seed=recipe.seed)
     roles = {role: cohort.with_role(role) for role in ROLES}
     size = recipe.input.size
@@ -86,13 +92,12 @@ def train(
         )
         classifier = Classifier(backbone)
 
-    work = target.with_name(f"{target.name}.run")
     data = TrainingSet(roles["train"], roles["tune"], steps, _data_digest(ledger))
     fit(classifier, data, recipe, work, watcher=watcher, resume=resume)
 
     with bundle_draft(target) as draft:
         shutil.copy(work / METRICS, draft / METRICS)
-        save_file(classifier.network.state_dict(), draft / WEIGHTS)
+        save_tensors(classifier.network.state_dict(), draft / WEIGHTS)
         engine = export_engine(classifier, size, (draft / "openvino"))
         used: tuple[Role, ...] = ("tune", "calibrate")
         logit_nf = {role: engine_logits(engine, steps, roles[role]) for role in used}
@@ -132,9 +137,25 @@ def train(
             machine=f"{platform.system()} {platform.machine()}",
             licence=cohort.licence,
         )
+        (draft / "card.md").write_text(model_card(manifest), encoding="utf-8")
         bundle = seal_bundle(draft, target, manifest)
-    shutil.rmtree(work)
+    for name in _WORK:
+        (work / name).unlink(missing_ok=True)
+    work.rmdir()
     return bundle
+
+
+def _refuse_foreign_work(work: Path) -> None:
+    strange = (
+        [each.name for each in work.iterdir() if each.name not in _WORK] if work.exists() else []
+    )
+    if strange:
+        raise OutputError(
+            work,
+            f"holds {strange[0]}, which no run has written",
+            expected="nothing, or an interrupted run",
+            remedy="move it away",
+        )
 
 
 def _calibrate(
@@ -207,10 +228,17 @@ def _commit() -> str | None:
     git = shutil.which("git")
     if git is None:
         return None
-    found = subprocess.run(
-        [git, "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return found.stdout.strip() if found.returncode == 0 else None
+
+    def ask(*words: str) -> str | None:
+        found = subprocess.run(
+            [git, "-C", str(Path(__file__).parent), *words],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return found.stdout.strip() if found.returncode == 0 else None
+
+    if ask("ls-files", "--error-unmatch", Path(__file__).name) is None:
+        return None  # installed inside somebody else's checkout
+    changed = ask("status", "--porcelain", "--untracked-files=no", "--", "..")
+    return f"{ask('rev-parse', 'HEAD')}{'-dirty' if changed else ''}"

@@ -26,7 +26,7 @@ def open_source(
     Raises DataError for an unknown name, DataMissingError when the data are not to be had.
     """
     name, at, size = source.partition("@")
-    if at and not size.isdigit():
+    if at and not size.isdecimal():
         raise DataError(source, f"size {size!r}", expected="a number of pixels, as in phantom@224")
     match name:
         case "pneumoniamnist":

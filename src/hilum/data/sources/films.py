@@ -36,7 +36,7 @@ def films(paths: Iterable[str | Path], findings: Sequence[str]) -> Cohort:
     for path in named:
         if path.is_dir():
             inside = (each for each in sorted(path.rglob("*")) if each.suffix.lower() in SUFFIXES)
-            found.update(dict.fromkeys(inside))
+            found.update(dict.fromkeys(each for each in inside if each.is_file()))
         elif path.is_file():
             found[path] = None
         else:
@@ -45,6 +45,9 @@ def films(paths: Iterable[str | Path], findings: Sequence[str]) -> Cohort:
         raise DataError(
             ", ".join(map(str, named)), "no film", expected=f"files ending in {', '.join(SUFFIXES)}"
         )
+    for path in found:
+        if not str(path).isprintable() or "\udc80" <= max(str(path)) <= "\udcff":
+            raise DataError(repr(str(path)), "a file name that is not text", remedy="rename it")
     table = pd.DataFrame({"image_id": [str(path) for path in found]}).assign(
         patient_id=None, site=None, view=None, age=np.nan, sex=None, split=None, role=None
     )

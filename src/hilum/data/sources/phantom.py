@@ -127,7 +127,7 @@ def phantom_cohort(
         columns=["image_id", "finding", "x", "y", "width", "height"],
     )
     return Cohort(
-        name="phantom",
+        name="phantom" if size == 28 else f"phantom@{size}",
         findings=(FINDING,),
         table=table,
         pixels=pixels,

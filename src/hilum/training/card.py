@@ -1,0 +1,49 @@
+"""The model card that a bundle carries, made from the facts of its run."""
+
+from __future__ import annotations
+
+from hilum.bundle import NOT_A_DEVICE, Manifest
+from hilum.calibration import OperatingPoint
+from hilum.estimates import Estimate
+
+
+def model_card(manifest: Manifest) -> str:
+    """Markdown: what it is, what it was made from, how it did on the roles that training used."""
+    lines = [f"# {manifest.name}", "", NOT_A_DEVICE, ""]
+    if manifest.synthetic:
+        lines += ["**SYNTHETIC: trained on images that no patient stands behind.**", ""]
+    lines += [
+        f"{manifest.backbone.name} on {manifest.engine.input_size} px grey films, "
+        f"for {', '.join(manifest.findings)}. Trained on {manifest.source} "
+        f"({manifest.licence or 'licence unknown'}) on {manifest.created[:10]}.",
+        "",
+        "| role | images | present | absent |",
+        "|---|---|---|---|",
+    ]
+    for role, facts in manifest.roles["roles"].items():
+        counts = facts["n_by_label"][manifest.findings[0]]
+        lines.append(f"| {role} | {facts['n']:,} | {counts['present']:,} | {counts['absent']:,} |")
+    lines += ["", "## On the roles that training used", ""]
+    lines += ["Optimistic: `tune` stopped training, `calibrate` set temperature and threshold.", ""]
+    for finding in manifest.findings:
+        for role, figures in manifest.figures.items():
+            auroc = Estimate.from_dict(figures[finding]["auroc"])
+            lines.append(f"- {finding}, {role}: AUROC {auroc.in_words(4)}")
+        for plain in manifest.operating_points[finding]:
+            point = OperatingPoint.from_dict(plain)
+            lines.append(
+                f"- {finding}, point {point.name}, probability >= {point.threshold:.4g}, chosen on "
+                f"calibrate ({point.rule}): sensitivity {point.sensitivity.in_words()}, "
+                f"specificity {point.specificity.in_words()}"
+            )
+    if manifest.warnings:
+        lines += ["", "## Warnings", "", *(f"- {warning}" for warning in manifest.warnings)]
+    lines += [
+        "",
+        "## Before it is used anywhere",
+        "",
+        "Evaluate it on films of that place and choose the operating point there. It knows nothing "
+        "of patients unlike those it was trained on, and it does not say when it meets one.",
+        "",
+    ]
+    return "\n".join(lines)
