@@ -202,7 +202,8 @@ def test_bad_input_ends_in_one_line_and_exit_code_2(
         "tmp": tmp_path, "recipe": tmp_path / "recipe.toml", "cut": tmp_path / "cut.npz",
         "other": tmp_path / "other.npz", "labels": tmp_path / "labels.npz",
         "single": tmp_path / "single.npz", "npz": small_npz, "bundle": small_bundle.folder,
-        "film": film, "array": tmp_path / "array.npy", "flipped": flipped, "newer": newer, "cut_film": tmp_path / "cut.png",
+        "film": film, "array": tmp_path / "array.npy", "flipped": flipped, "newer": newer,
+        "cut_film": tmp_path / "cut.png",
     }  # fmt: skip
     assert run([each.format(**places) for each in arguments]) == 2
     # A file of another data set is warned about on its own line before it is refused.
