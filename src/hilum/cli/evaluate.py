@@ -37,6 +37,12 @@ def evaluate(
     source, _, role = (on or "").partition(":")
     if role and role not in ROLES:
         raise HilumError("--on", f"role {role!r}", expected=", ".join(ROLES))
+    if source and role not in ("", "test") and source != loaded.manifest.source:
+        raise HilumError(
+            f"--on {on}",
+            f"the bundle was trained on {loaded.manifest.source}, which may hold these very films",
+            expected="role test of another source",
+        )
     if source:
         cohort = open_cohort(source, data)
     else:

@@ -116,7 +116,8 @@ def _locate(side: int, data: Path | None, progress: Progress) -> Path:
 def _read_archive(path: Path, side: int) -> dict[str, NDArray[np.uint8]]:
     names = [f"{split}_{kind}" for split in SPLITS for kind in ("images", "labels")]
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError("a single array")
             missing = [name for name in names if name not in archive]
