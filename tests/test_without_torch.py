@@ -10,11 +10,16 @@ from pathlib import Path
 
 from hilum.bundle import Bundle
 
-# A name that is None in sys.modules is not found, as where nothing of that name is installed.
+# The finder of installed packages does not find these, as where they are not installed.
 BLOCK = """
 import sys
-for name in ("torch", "torchvision", "timm", "lightning_fabric"):
-    sys.modules[name] = None
+from importlib.machinery import PathFinder
+ABSENT = {"torch", "torchvision", "timm", "lightning_fabric"}
+class Base:
+    def find_spec(name, path=None, target=None):
+        absent = name.partition(".")[0] in ABSENT
+        return None if absent else PathFinder.find_spec(name, path, target)
+sys.meta_path[sys.meta_path.index(PathFinder)] = Base
 from hilum.cli import run
 sys.exit(run(sys.argv[1:]))
 """
