@@ -40,13 +40,14 @@ def predict(
         say("warning: SYNTHETIC: trained on synthetic images; its answers mean nothing")
     if out is not None:
         predictions.write(out)
+    thresholds = loaded.thresholds()
     rows = [
         {
             "image_id": image_id,
             "finding": finding,
             "probability": round(float(predictions.prob(finding)[i]), 6),
             "decision": int(predictions.decision(finding)[i]),
-            "threshold": loaded.thresholds()[finding]["deployed"],
+            "threshold": thresholds[finding]["deployed"],
         }
         for i, image_id in enumerate(predictions.image_id_n)
         for finding in predictions.findings

@@ -26,7 +26,6 @@ def open_cohort(source: str, data: Path | None) -> Cohort:
 
 def open_cohort_or_phantom(source: str, data: Path | None) -> Cohort:
     """Open a source nobody asked for by name: the phantom stands in when it is not to be had."""
-    from hilum.data.sources import open_source
     from hilum.errors import DataMissingError
 
     if data is not None:
@@ -35,9 +34,7 @@ def open_cohort_or_phantom(source: str, data: Path | None) -> Cohort:
         return open_cohort(source, None)
     except DataMissingError as error:
         say(f"hilum: {error}")
-    cohort = open_source("phantom")
-    _show_warnings(cohort)
-    return cohort
+    return open_cohort("phantom", None)
 
 
 def _show_warnings(cohort: Cohort) -> None:

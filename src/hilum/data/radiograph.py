@@ -21,6 +21,9 @@ _PHOTOMETRIC = 262  # TIFF 6.0, section 8
 # Three channels of a grey film stored as colour differ by no more than JPEG's chroma rounding.
 GREY_TOLERANCE = 8
 
+# Pillow warns of what is refused here in words. Set once: all reading threads share the filters.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
 _FULL_SCALE = {"L": 255, "I;16": 65535, "I;16B": 65535, "I;16L": 65535}
 
 
@@ -35,8 +38,7 @@ def read_radiograph(path: str | Path) -> NDArray[np.float32]:
     if not path.is_file():
         raise RadiographError(path, "no such file", expected="an image file")
     try:
-        with warnings.catch_warnings(), Image.open(path) as image:
-            warnings.simplefilter("ignore")  # Pillow warns of what is refused here in words
+        with Image.open(path) as image:
             _check_header(path, image)
             return _grey(path, image)
     except UnidentifiedImageError:

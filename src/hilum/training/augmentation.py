@@ -71,7 +71,7 @@ def apply_variation(image_nchw: Tensor, variation: Variation) -> Tensor:
     grid = F.affine_grid(affine, list(image_nchw.shape), align_corners=False)
     # Reflection keeps the film's grey statistics where the turned film leaves a corner empty.
     moved = F.grid_sample(image_nchw, grid, padding_mode="reflection", align_corners=False)
-    # The lower bound keeps the gradient of a power finite; no 8-bit grey lies below it.
+    # Interpolation may round to just below nought, where a power has no value.
     grey = moved.clamp(1e-4, 1.0) ** per_film(variation.gamma_n)
     grey = (grey - 0.5) * per_film(variation.contrast_n) + 0.5 + per_film(variation.brightness_n)
     if variation.noise_n.any():

@@ -5,7 +5,6 @@ Running the engine is `hilum.predict`'s job.
 
 from __future__ import annotations
 
-import logging
 import warnings
 from pathlib import Path
 
@@ -40,7 +39,6 @@ def export_engine(classifier: Classifier, size: int, folder: Path) -> tuple[byte
     with warnings.catch_warnings(), torch.inference_mode():
         # Tracing warns of Python values that become constants; here they are all sizes that do.
         warnings.simplefilter("ignore")
-        logging.getLogger("nncf").setLevel(logging.ERROR)
         model = openvino.convert_model(module, example_input=example, input=[-1, 1, size, size])
     model.inputs[0].get_tensor().set_names({"image_nchw"})
     for output, name in zip(model.outputs, ("logit_nf", "feature_nchw"), strict=True):

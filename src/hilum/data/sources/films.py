@@ -46,7 +46,7 @@ def films(paths: Iterable[str | Path], findings: Sequence[str]) -> Cohort:
             ", ".join(map(str, named)), "no film", expected=f"files ending in {', '.join(SUFFIXES)}"
         )
     for path in found:
-        if not str(path).isprintable() or "\udc80" <= max(str(path)) <= "\udcff":
+        if not str(path).isprintable():
             raise DataError(repr(str(path)), "a file name that is not text", remedy="rename it")
     table = pd.DataFrame({"image_id": [str(path) for path in found]}).assign(
         patient_id=None, site=None, view=None, age=np.nan, sex=None, split=None, role=None
