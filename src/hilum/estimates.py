@@ -50,6 +50,14 @@ class Estimate:
             return f"{self.value:.{digits}f} (no interval: {self.reason})"
         return f"{self.value:.{digits}f} ({self.low:.{digits}f} to {self.high:.{digits}f})"
 
+    def in_brief(self, digits: int = 3) -> str:
+        """`in_words` without the reasons, where a table beside it gives them."""
+        if self.value is None:
+            return "not given"
+        if self.low is None or self.high is None:
+            return f"{self.value:.{digits}f} (no interval)"
+        return self.in_words(digits)
+
     def to_dict(self) -> dict[str, object]:
         """Plain numbers for strict JSON, ten significant digits."""
         return {

@@ -43,6 +43,8 @@ def refuse_unwritable(folder: Path) -> None:
 
     Raises OutputError.
     """
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(folder, "is a file", expected="a folder", remedy="name another one")
     probe = folder / f".{secrets.token_hex(6)}.probe"
     try:
         folder.mkdir(parents=True, exist_ok=True)
