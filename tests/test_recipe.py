@@ -3,7 +3,17 @@ from pathlib import Path
 import pytest
 
 from hilum.errors import RecipeError
-from hilum.recipe import Recipe, make_recipe, read_recipe
+from hilum.recipe import (
+    CalibrationPart,
+    CostRule,
+    FBetaRule,
+    Recipe,
+    SensitivityRule,
+    SpecificityRule,
+    YoudenRule,
+    make_recipe,
+    read_recipe,
+)
 from hilum.recipes import recipe_path
 
 
@@ -55,11 +65,151 @@ def test_a_value_out_of_range_is_refused_in_words(values: dict[str, object], lin
         make_recipe(values)
 
 
-def test_a_target_needs_a_rule_that_takes_one() -> None:
-    with pytest.raises(RecipeError, match="target"):
-        make_recipe({"calibration": {"operating_point": "sensitivity"}})
-    recipe = make_recipe({"calibration": {"operating_point": "sensitivity", "target": 0.95}})
-    assert recipe.calibration.target == 0.95
+def points(**keys: object) -> dict[str, object]:
+    return {"calibration": {"deployed": "mine", "operating_points": {"mine": keys}}}
+
+
+@pytest.mark.parametrize("name", ["pneumoniamnist", "pneumoniamnist-224"])
+def test_the_recipes_write_down_the_default_points_and_a_calibrator_of_their_own(name: str) -> None:
+    # docs/decisions/calibrators.md
+    expected = CalibrationPart(calibrator="temperature")
+    assert read_recipe(recipe_path(name)).calibration == expected
+    assert list(CalibrationPart().operating_points) == [
+        "youden",
+        "sensitivity_95",
+        "specificity_95",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("keys", "rule"),
+    [
+        ({"rule": "youden"}, YoudenRule()),
+        ({"rule": "sensitivity", "target": 0.95}, SensitivityRule(target=0.95, bound="point")),
+        (
+            {"rule": "specificity", "target": 0.9, "bound": "lower"},
+            SpecificityRule(target=0.9, bound="lower"),
+        ),
+        (
+            {"rule": "cost", "cost_ratio": 10, "prevalence": 0.02},
+            CostRule(cost_ratio=10, prevalence=0.02),
+        ),
+        ({"rule": "f_beta", "beta": 2}, FBetaRule(beta=2)),
+    ],
+)
+def test_a_point_is_read_by_its_rule(keys: dict[str, object], rule: object) -> None:
+    calibration = make_recipe(points(**keys)).calibration
+    assert calibration.operating_points == {"mine": rule}
+    assert calibration.deployed == "mine"
+
+
+MINE = r"calibration\.operating_points\.mine"
+
+
+@pytest.mark.parametrize(
+    ("keys", "line"),
+    [
+        ({"rule": "sensitivity"}, rf"{MINE}\.target is missing; the rule sensitivity needs it"),
+        ({"rule": "cost"}, rf"{MINE}\.cost_ratio is missing; the rule cost needs it"),
+        (
+            {"rule": "youden", "target": 0.9},
+            rf"unknown key {MINE}\.target; the rule youden takes no other key",
+        ),
+        (
+            {"rule": "specificity", "targt": 0.9},
+            rf"unknown key {MINE}\.targt; did you mean {MINE}\.target\?",
+        ),
+        (
+            {"rule": "f_beta", "target": 0.9},
+            rf"unknown key {MINE}\.target; the rule f_beta takes beta",
+        ),
+        ({"rule": "sensitivity", "target": 1}, rf"{MINE}\.target = 1; set less than 1"),
+        ({"rule": "sensitivity", "target": 0}, rf"{MINE}\.target = 0; set more than 0"),
+        (
+            {"rule": "sensitivity", "target": 0.9, "bound": "upper"},
+            rf"{MINE}\.bound = 'upper'; set 'point' or 'lower'",
+        ),
+        ({"rule": "cost", "cost_ratio": 0}, rf"{MINE}\.cost_ratio = 0; set more than 0"),
+        (
+            {"rule": "cost", "cost_ratio": 2, "prevalence": 1.0},
+            rf"{MINE}\.prevalence = 1\.0; set less than 1",
+        ),
+        ({"rule": "f_beta", "beta": -1}, rf"{MINE}\.beta = -1; set more than 0"),
+        ({"rule": "yuden"}, rf"{MINE}\.rule = 'yuden'; set one of youden, sensitivity, .*, f_beta"),
+        ({"target": 0.9}, rf"{MINE}\.rule is missing; set one of youden"),
+    ],
+)
+def test_a_point_that_its_rule_does_not_allow_is_refused_in_words(
+    keys: dict[str, object], line: str
+) -> None:
+    with pytest.raises(RecipeError, match=line):
+        make_recipe(points(**keys))
+
+
+@pytest.mark.parametrize(
+    ("calibration", "line"),
+    [
+        (
+            {"deployed": "rule-out"},
+            r"calibration\.deployed = 'rule-out'; set the name of one of "
+            r"calibration\.operating_points \(youden, sensitivity_95, specificity_95\)",
+        ),
+        ({"operating_points": {}}, r"calibration\.deployed = 'youden'; .*none: add one"),
+        (
+            {"operating_points": {"screen": {"rule": "youden"}}},
+            r"calibration\.deployed = 'youden'; .*\(screen\)",
+        ),
+        (
+            {"operating_points": {"0.5": {"rule": "youden"}}},
+            r"calibration\.operating_points\.0\.5; every evaluation has a point of that name",
+        ),
+        (
+            {"operating_points": {"deployed": {"rule": "youden"}}},
+            r"calibration\.operating_points\.deployed; every evaluation",
+        ),
+        ({"operating_points": {"rule out": {"rule": "youden"}}}, "name 'rule out'; use letters"),
+        ({"operating_points": {"mine": 3}}, r"operating_points\.mine = 3; set a table"),
+        ({"operating_points": 3}, r"operating_points = 3; set a table"),
+        ({"calibrator": "plat"}, r"calibration\.calibrator = 'plat'; set 'auto', 'temperature'"),
+        ({"coverage": 1.0}, r"calibration\.coverage = 1\.0; set less than 1"),
+        ({"depoyed": "x"}, r"did you mean calibration\.deployed\?"),
+    ],
+)
+def test_a_calibration_that_makes_no_sense_is_refused_in_words(
+    calibration: dict[str, object], line: str
+) -> None:
+    with pytest.raises(RecipeError, match=line):
+        make_recipe({"calibration": calibration})
+
+
+def test_keys_of_old_say_what_stands_in_their_place() -> None:
+    with pytest.raises(RecipeError, match=r"operating_point; set calibration\.deployed"):
+        make_recipe({"calibration": {"operating_point": "youden"}})
+    with pytest.raises(
+        RecipeError, match=r"target; set calibration\.operating_points\.NAME\.target"
+    ):
+        make_recipe({"calibration": {"target": 0.9}})
+
+
+def test_points_can_be_changed_from_the_command_line() -> None:
+    calibration = read_recipe(
+        recipe_path("pneumoniamnist"),
+        [
+            "calibration.deployed=sensitivity_95",
+            "calibration.calibrator=platt",
+            "calibration.operating_points.sensitivity_95.target=0.99",
+            'calibration.operating_points.screen={rule = "cost", cost_ratio = 20}',
+        ],
+    ).calibration
+    assert (calibration.deployed, calibration.calibrator) == ("sensitivity_95", "platt")
+    assert calibration.operating_points["sensitivity_95"] == SensitivityRule(target=0.99)
+    assert calibration.operating_points["screen"] == CostRule(cost_ratio=20)
+    assert list(calibration.operating_points) == [
+        "youden",
+        "sensitivity_95",
+        "specificity_95",
+        "screen",
+    ]
 
 
 def test_changes_are_applied_over_the_file(tmp_path: Path) -> None:
@@ -87,5 +237,6 @@ def test_a_file_that_is_missing_or_no_toml_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_recipe_survives_json() -> None:
-    recipe = make_recipe({"seed": 7})
-    assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+    for recipe in (make_recipe({"seed": 7}), make_recipe(points(rule="f_beta", beta=2))):
+        assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+        assert make_recipe(recipe.model_dump(mode="json")) == recipe

@@ -6,12 +6,14 @@ What each part does with its settings is that part's own business.
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from hilum.errors import RecipeError
 
@@ -74,11 +76,98 @@ class AugmentationPart(_Part):
     horizontal_flip: float = Field(default=0.0, ge=0, le=1)
 
 
-class CalibrationPart(_Part):
-    """The calibrator and the deployed operating point, both from the calibrate role."""
+Bound = Literal["point", "lower"]
+RESERVED_POINTS = ("0.5", "deployed")  # an evaluation adds these
 
-    operating_point: Literal["youden", "sensitivity", "specificity"] = "youden"
-    target: float | None = Field(default=None, gt=0, lt=1)
+
+class YoudenRule(_Part):
+    """The greatest sensitivity + specificity - 1."""
+
+    rule: Literal["youden"] = "youden"
+
+
+class SensitivityRule(_Part):
+    """The highest threshold with this sensitivity, or with a lower 95 % limit of it (`bound`)."""
+
+    rule: Literal["sensitivity"] = "sensitivity"
+    target: float = Field(gt=0, lt=1)
+    bound: Bound = "point"
+
+
+class SpecificityRule(_Part):
+    """The lowest threshold with this specificity, or with a lower 95 % limit of it (`bound`)."""
+
+    rule: Literal["specificity"] = "specificity"
+    target: float = Field(gt=0, lt=1)
+    bound: Bound = "point"
+
+
+class CostRule(_Part):
+    """The least expected cost, when a missed finding costs as much as `cost_ratio` false alarms.
+
+    prevalence: where it will be used; None takes that of the calibrate role
+    """
+
+    rule: Literal["cost"] = "cost"
+    cost_ratio: float = Field(gt=0)
+    prevalence: float | None = Field(default=None, gt=0, lt=1)
+
+
+class FBetaRule(_Part):
+    """The greatest F-beta, in which sensitivity counts `beta` times as much as PPV."""
+
+    rule: Literal["f_beta"] = "f_beta"
+    beta: float = Field(default=1.0, gt=0)
+
+
+PointRule = YoudenRule | SensitivityRule | SpecificityRule | CostRule | FBetaRule
+_RULES: dict[str, type[PointRule]] = {
+    kind.model_fields["rule"].default: kind
+    for kind in (YoudenRule, SensitivityRule, SpecificityRule, CostRule, FBetaRule)
+}
+_POINTS: dict[str, PointRule] = {
+    "youden": YoudenRule(),
+    "sensitivity_95": SensitivityRule(target=0.95),
+    "specificity_95": SpecificityRule(target=0.95),
+}
+
+
+class CalibrationPart(_Part):
+    """All that is fitted on the calibrate role, once per finding.
+
+    calibrator: "auto" chooses by cross-validated log loss
+    coverage: of the conformal prediction sets, in each class
+    operating_points: named rules, in place of the three that stand here by default
+    deployed: the name of the one that decides
+    """
+
+    calibrator: Literal["auto", "temperature", "platt", "isotonic", "beta"] = "auto"
+    coverage: float = Field(default=0.9, gt=0, lt=1)
+    deployed: str = "youden"
+    operating_points: dict[str, Annotated[PointRule, Field(discriminator="rule")]] = Field(
+        default=_POINTS
+    )
+
+    @model_validator(mode="after")
+    def _names(self) -> Self:
+        key = "calibration.operating_points"
+        for name in self.operating_points:
+            if name in RESERVED_POINTS:
+                line = f"{key}.{name}; every evaluation has a point of that name, choose another"
+                raise _said(line)
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+                raise _said(f"{key}: name {name!r}; use letters, digits, '_' and '-'")
+        if self.deployed not in self.operating_points:
+            known = ", ".join(self.operating_points) or f"none: add one to {key}"
+            raise _said(
+                f"calibration.deployed = {self.deployed!r}; set the name of one of {key} ({known})"
+            )
+        return self
+
+
+def _said(line: str) -> PydanticCustomError:
+    """A complaint that is already one line in words."""
+    return PydanticCustomError("said", "{line}", {"line": line})
 
 
 class Recipe(_Part):
@@ -117,17 +206,9 @@ def read_recipe(path: str | Path, changes: Sequence[str] = ()) -> Recipe:
 def make_recipe(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
     """Check plain values and make a Recipe of them. Raises RecipeError."""
     try:
-        recipe = Recipe.model_validate(values)
+        return Recipe.model_validate(values)
     except ValidationError as error:
-        raise _in_words(error, values, where) from None
-    part = recipe.calibration
-    if (part.operating_point == "youden") != (part.target is None):
-        raise RecipeError(
-            where,
-            f"calibration.target = {part.target} with operating_point = {part.operating_point!r}",
-            expected="a target with 'sensitivity' or 'specificity', and none with 'youden'",
-        )
-    return recipe
+        raise _in_words(error, where) from None
 
 
 def _apply(values: dict[str, Any], change: str) -> None:
@@ -148,18 +229,53 @@ def _apply(values: dict[str, Any], change: str) -> None:
     values[last] = parsed["value"]
 
 
-def _in_words(error: ValidationError, values: Mapping[str, Any], where: str) -> RecipeError:
+_MOVED = {
+    "calibration.operating_point": "set calibration.deployed to the name of a point",
+    "calibration.target": "set calibration.operating_points.NAME.target",
+}
+
+
+def _in_words(error: ValidationError, where: str) -> RecipeError:
     """The first of pydantic's complaints as one line, with the nearest key or the range."""
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
+    complaints = error.errors()
+    # A misspelt key also leaves the right one missing: the spelling is what to tell.
+    first = next((each for each in complaints if each["type"] == "extra_forbidden"), complaints[0])
+    loc = [str(part) for part in first["loc"]]
+    # Pydantic puts a point's rule into the path, between its name and its keys.
+    in_point = loc[:2] == ["calibration", "operating_points"] and len(loc) > 3 and loc[3] in _RULES
+    rule = loc.pop(3) if in_point else None
+    key = ".".join(loc)
+    match first["type"]:
+        case "said":
+            return RecipeError(where, first["msg"])
+        case "extra_forbidden":
+            return RecipeError(where, f"unknown key {key}", remedy=_nearest(key, rule))
+        case "missing":
+            return RecipeError(where, f"{key} is missing", remedy=f"the rule {rule} needs it")
+        case "union_tag_not_found" | "union_tag_invalid":
+            found = first["input"].get("rule") if isinstance(first["input"], Mapping) else None
+            what = "is missing" if found is None else f"= {found!r}"
+            rules = ", ".join(_RULES)
+            return RecipeError(where, f"{key}.rule {what}", remedy=f"set one of {rules}")
+        case _:
+            found = first["input"]
+            return RecipeError(where, f"{key} = {found!r}", remedy=_range_in_words(first))
+
+
+def _nearest(key: str, rule: str | None) -> str:
+    """What an unknown key was meant to be, or which there are."""
+    if key in _MOVED:
+        return _MOVED[key]
+    table, _, last = key.rpartition(".")
+    if rule is None:
         known = _keys(Recipe)
-        nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5) or [
-            name for name in known if name.split(".")[-1] == str(first["loc"][-1])
-        ]
-        remedy = f"did you mean {nearest[0]}?" if nearest else f"known: {', '.join(known)}"
-        return RecipeError(where, f"unknown key {key}", remedy=remedy)
-    return RecipeError(where, f"{key} = {first['input']!r}", remedy=_range_in_words(first))
+        nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+        nearest = nearest or [name for name in known if name.split(".")[-1] == last]
+        return f"did you mean {nearest[0]}?" if nearest else f"known: {', '.join(known)}"
+    known = [name for name in _keys(_RULES[rule]) if name != "rule"]
+    if near := difflib.get_close_matches(last, known, n=1):
+        return f"did you mean {table}.{near[0]}?"
+    return f"the rule {rule} takes {', '.join(known) or 'no other key'}"
 
 
 def _range_in_words(complaint: Any) -> str:
@@ -177,6 +293,8 @@ def _range_in_words(complaint: Any) -> str:
             return "use letters, digits, '.', '_' and '-', a letter or digit first"
         case "literal_error":
             return f"set {limits['expected']}"
+        case "dict_type" | "model_attributes_type" | "model_type":
+            return "set a table"
         case _:
             return str(complaint["msg"]).lower()
 

@@ -28,6 +28,21 @@ def test_no_temperature_on_a_fine_grid_has_less_log_loss() -> None:
     assert loss(found) <= min(loss(t) for t in np.geomspace(0.05, 20, 4001)) + 1e-10
 
 
+def test_it_agrees_with_scikit_learn() -> None:
+    from sklearn.calibration import _TemperatureScaling
+
+    logit_n, y_n = sample(2.0)
+    ours = fit_temperature(logit_n, y_n)
+    by_prob = _TemperatureScaling().fit(np.column_stack([expit(-logit_n), expit(logit_n)]), y_n)
+    assert ours.temperature == pytest.approx(1 / by_prob.beta_, rel=1e-4)
+    # Of a single score x it makes the logits (-x, x), so its number is half of what ours is; the
+    # probabilities are the same.
+    by_score = _TemperatureScaling().fit(logit_n[:, None], y_n)
+    assert ours.temperature == pytest.approx(1 / by_score.beta_ / 2, rel=1e-4)
+    theirs_n = by_score.predict(logit_n[:, None])[:, 1]
+    np.testing.assert_allclose(ours.prob(logit_n), theirs_n, atol=1e-5)
+
+
 def test_separated_classes_stop_at_the_coldest() -> None:
     found = fit_temperature(np.array([-3.0, -1.0, 1.0, 3.0]), np.array([0.0, 0.0, 1.0, 1.0]))
     assert found.temperature == pytest.approx(0.05, rel=1e-3)

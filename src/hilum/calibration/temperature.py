@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import expit
 
+from hilum.calibration.fields import numbers
+from hilum.calibration.labelled import labelled
 from hilum.errors import EvaluationError
 
 # A temperature beyond these is a fault elsewhere; the bounds keep separable data finite.
@@ -43,21 +45,18 @@ class Temperature:
         prob: NDArray[np.float64] = expit(np.asarray(logit, dtype=np.float64) / self.temperature)
         return prob
 
+    def in_words(self) -> str:
+        """`temperature 1.734`."""
+        return f"{self.kind} {self.temperature:.4g}"
+
     def to_dict(self) -> dict[str, object]:
         """`kind` names the calibrator, so that others can stand in its place."""
         return {"kind": self.kind, "temperature": self.temperature}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, object]) -> Temperature:
-        """The inverse of `to_dict`. Raises EvaluationError on another kind or a missing number."""
-        kind, temperature = fields.get("kind"), fields.get("temperature")
-        if kind != cls.kind:
-            raise EvaluationError("calibrator", f"kind {kind!r}", expected=repr(cls.kind))
-        if isinstance(temperature, bool) or not isinstance(temperature, int | float):
-            raise EvaluationError(
-                "calibrator", f"temperature {temperature!r}", expected="a finite number above 0"
-            )
-        return cls(float(temperature))
+        """The inverse of `to_dict`. Raises EvaluationError on anything else."""
+        return cls(*numbers(fields, cls.kind, "temperature"))
 
 
 def fit_temperature(logit_n: NDArray[np.floating], y_n: NDArray[np.floating]) -> Temperature:
@@ -69,19 +68,7 @@ def fit_temperature(logit_n: NDArray[np.floating], y_n: NDArray[np.floating]) ->
     Raises EvaluationError when n = 0, a class is missing, or a logit is not finite.
     Source: Guo et al. 2017, section 4.2; the loss is convex in 1/T, so unimodal in log T.
     """
-    logit_n, y_n = np.asarray(logit_n, dtype=np.float64), np.asarray(y_n, dtype=np.float64)
-    known_n = ~np.isnan(y_n)
-    logit_n, y_n = logit_n[known_n], y_n[known_n]
-    present = int((y_n == 1).sum())
-    if present in (0, len(y_n)):
-        raise EvaluationError(
-            "temperature",
-            f"{present} images with the finding among {len(y_n)}",
-            expected="both classes among the images it is fitted on",
-            remedy="give the calibrate role more images",
-        )
-    if not np.isfinite(logit_n).all():
-        raise EvaluationError("temperature", "a logit that is not finite", expected="raw logits")
+    logit_n, y_n = labelled(logit_n, y_n, "temperature")
     toward_n = np.where(y_n == 1, -logit_n, logit_n)
 
     def log_loss(log_t: float) -> float:
