@@ -135,7 +135,8 @@ def test_sensitivity_at_fixed_false_positive_rates_is_scikit_learns_curve() -> N
     ranking = Ranking.of(prob_n, y_n)
     called_bn, tp_bn = ranking.running(np.ones((1, len(y_n)), dtype=np.int32))
     fpr_k = np.linspace(0, 1, 11)
-    found = sensitivities_at(fpr_k, called_bn[:, ranking.end_e], tp_bn[:, ranking.end_e])[0]
+    tp_be = ranking.at_ends(tp_bn)
+    found = sensitivities_at(fpr_k, tp_be, ranking.at_ends(called_bn) - tp_be)[0]
     fpr, tpr, _ = metrics.roc_curve(y_n, prob_n, drop_intermediate=False)
     np.testing.assert_allclose(found, np.interp(fpr_k, fpr, tpr))
 

@@ -68,3 +68,9 @@ def test_estimate_in_words_gives_figure_interval_or_reason() -> None:
     assert Estimate(0.5, 0.25, 0.75, 9, "Wilson").in_words(2) == "0.50 (0.25 to 0.75)"
     assert Estimate.missing("one class", 9).in_words() == "not given: one class"
     assert "no interval: n = 1" in Estimate(0.5, None, None, 1, "none", "n = 1").in_words()
+
+
+def test_in_brief_leaves_the_reasons_to_a_table() -> None:
+    assert Estimate(0.5, 0.4, 0.6, 9, "x").in_brief(2) == "0.50 (0.40 to 0.60)"
+    assert Estimate(0.5, None, None, 9, "none", "too few").in_brief() == "0.500 (no interval)"
+    assert Estimate.missing("too few", 0).in_brief() == "not given"

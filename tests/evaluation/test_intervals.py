@@ -1,20 +1,18 @@
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.stats import norm, t
 
 from hilum.estimates import Z95, wilson
 from hilum.evaluation.discrimination import Ranking, average_precision, average_precisions
 from hilum.evaluation.intervals import (
     CHUNK,
-    Units,
     bootstrap_on_logits,
     delong,
     percentile,
-    proportion,
     resampled_counts,
-    units_of,
 )
+from hilum.units import Units, proportion, units_of
 
 
 def images(n: int) -> Units:
@@ -63,9 +61,9 @@ def test_resamples_come_in_chunks_of_bounded_size() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_delong_is_the_pair_by_pair_formula_ties_included(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    y_n = (rng.random(60) < 0.4).astype(float)
-    score_n = np.round(rng.normal(size=60) + y_n, 1)
-    found = delong(score_n, y_n, images(60))
+    y_n = (rng.random(80) < 0.45).astype(float)
+    score_n = np.round(rng.normal(size=80) + y_n, 1)
+    found = delong(score_n, y_n, images(80))
     assert found.value is not None
     assert found.low is not None
     assert found.high is not None
@@ -192,9 +190,11 @@ def test_a_proportion_of_independent_images_is_plain_wilson() -> None:
 def test_a_proportion_of_copies_is_wilson_of_the_patients() -> None:
     hit_n = np.repeat(np.arange(30) < 20, 5)
     found = proportion(hit_n, patients(np.repeat(np.arange(30), 5)))
-    plain = wilson(20, 30)
-    assert found.value == plain.value
-    assert found.low == pytest.approx(plain.low, abs=0.01)
+    few = (Z95 / t.ppf(0.975, 29)) ** 2  # what 30 patients leave unknown of the design effect
+    plain = wilson(20, 30, effective_n=30 * few * 29 / 30)
+    assert (found.value, found.low, found.high) == pytest.approx(
+        (plain.value, plain.low, plain.high)
+    )
     everything = proportion(np.ones(150, dtype=bool), patients(np.repeat(np.arange(30), 5)))
     assert everything.low == wilson(30, 30).low
 
@@ -230,8 +230,10 @@ def test_average_precision_is_covered_better_on_logits_than_by_percentiles() -> 
         ranking = Ranking.of(score_n, y_n)
         value_b = np.concatenate(
             [
-                average_precisions(*ranking.running(count_bn))
-                for count_bn in resampled_counts(units, rng, 200)
+                average_precisions(ranking, count_bn, *ranking.running(count_bn))
+                for count_bn in (
+                    counts[:, ranking.order_n] for counts in resampled_counts(units, rng, 200)
+                )
             ]
         )
         for interval in hits:
@@ -251,3 +253,30 @@ def test_an_interval_on_logits_stays_between_zero_and_one() -> None:
     assert 0 < found.low < 0.995 < found.high < 1
     assert found.method == "bootstrap by image, 5 resamples, logit scale"
     assert bootstrap_on_logits(1.0, value_b, 9, images(9)).reason == "a figure of 1 has no logit"
+
+
+@pytest.mark.parametrize(("positives", "shift"), [(2, 1.5), (5, 1.5), (12, 2.3)])
+def test_the_interval_of_auroc_covers_with_few_images_of_a_class(
+    positives: int, shift: float
+) -> None:
+    rng, hits, truth = np.random.default_rng(3), 0, norm.cdf(shift / np.sqrt(2))
+    y_n = np.repeat([1.0, 0.0], [positives, 300])
+    for _ in range(400):
+        found = delong(rng.normal(size=len(y_n)) + shift * y_n, y_n, images(len(y_n)))
+        assert found.low is not None
+        assert found.high is not None
+        hits += found.low <= truth <= found.high
+    assert hits / 400 > 0.925
+
+
+@pytest.mark.parametrize(("count", "each"), [(5, 20), (10, 10), (40, 5)])
+def test_a_proportion_covers_where_few_patients_have_many_images(count: int, each: int) -> None:
+    rng, hits = np.random.default_rng(6), 0
+    units = patients(np.repeat(np.arange(count), each))
+    for _ in range(600):
+        chance_u = rng.beta(2 * 0.8, 2 * 0.2, count)
+        found = proportion(rng.random(count * each) < np.repeat(chance_u, each), units)
+        assert found.low is not None
+        assert found.high is not None
+        hits += found.low <= 0.8 <= found.high
+    assert 0.93 < hits / 600 < 0.99

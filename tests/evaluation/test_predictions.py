@@ -55,6 +55,36 @@ def test_what_is_written_is_read_back_to_the_bit(tmp_path: Path, suffix: str) ->
     assert [path.name for path in tmp_path.iterdir()] == [f"predictions{suffix}"]
 
 
+def test_parquet_keeps_how_findings_are_spelt_and_csv_takes_title_case(tmp_path: Path) -> None:
+    spelt = Predictions.from_arrays(
+        ["COVID-19", "Lung opacity"],
+        ["a"],
+        label_nf=np.zeros((1, 2)),
+        logit_nf=np.zeros((1, 2)),
+        prob_nf=np.zeros((1, 2)),
+        threshold_f=[0.5, 0.5],
+    )
+    for suffix, findings in (
+        (".parquet", ("COVID-19", "Lung opacity")),
+        (".csv", ("Covid-19", "Lung Opacity")),
+    ):
+        spelt.write(tmp_path / f"p{suffix}")
+        assert Predictions.read(tmp_path / f"p{suffix}").findings == findings
+    asked = Predictions.read(tmp_path / "p.parquet", findings=["covid-19", "lung opacity"])
+    assert asked.findings == ("covid-19", "lung opacity")
+
+
+def test_a_parquet_file_that_notes_nothing_takes_title_case(tmp_path: Path) -> None:
+    single(decision=[0, 1]).to_parquet(tmp_path / "p.parquet")
+    assert Predictions.read(tmp_path / "p.parquet").findings == ("Pneumonia",)
+
+
+def test_what_is_no_standard_column_is_a_group() -> None:
+    assert some_predictions().group_columns == ("site", "age")
+    assert Predictions(("Pneumonia",), single()).group_columns == ()
+    assert Predictions(("Pneumonia",), single(scanner=["x", "y"])).group_columns == ("scanner",)
+
+
 def test_columns_stand_in_the_documented_order() -> None:
     assert list(some_predictions().table.columns) == [
         "image_id",

@@ -6,7 +6,7 @@ from sklearn import metrics
 from sklearn.linear_model import LogisticRegression
 
 from hilum.evaluation import reliability as rel
-from hilum.evaluation.intervals import Units, units_of
+from hilum.units import Units, units_of
 
 Floats = NDArray[np.float64]
 
@@ -139,10 +139,12 @@ def test_certain_probabilities_and_constant_ones_end_well() -> None:
     rng = np.random.default_rng(8)
     y_n = (rng.random(100) < 0.5).astype(float)
     certain_n = np.where(rng.random(100) < 0.8, y_n, 1 - y_n)
-    slope = rel.calibration_slope(certain_n, y_n, images(100))
-    assert slope.value is not None
-    assert 0 < slope.value < 0.2
-    assert rel.calibration_intercept(certain_n, y_n, images(100)).value is not None
+    for figure in (rel.calibration_slope, rel.calibration_intercept):
+        found = figure(certain_n, y_n, images(100))
+        assert found.value is None
+        assert "wrong with certainty" in str(found.reason)
+    right_n = np.where(rng.random(100) < 0.3, y_n, 0.2 + 0.6 * rng.random(100))
+    assert rel.calibration_intercept(right_n, y_n, images(100)).value is not None
     constant = rel.calibration_slope(np.full(100, 0.3), y_n, images(100))
     assert constant.reason == "all probabilities are equal"
 
@@ -163,3 +165,60 @@ def test_the_curve_counts_every_image_and_keeps_to_its_bars() -> None:
     for low, observed, high in zip(curve.low, curve.observed, curve.high, strict=True):
         assert 0 <= low <= observed <= high <= 1
     assert rel.reliability_curve(prob_n[:1], y_n[:1], images(1)).n == (1,)
+
+
+def counted(prob_n: Floats, y_n: Floats, bin_n: NDArray[np.intp]) -> tuple[Floats, Floats, Floats]:
+    n_k, prob_k, present_k = (
+        np.bincount(bin_n, weights=w).astype(float)[None]
+        for w in (np.ones(len(bin_n)), prob_n, y_n)
+    )
+    return n_k, prob_k, present_k
+
+
+def test_miscalibration_resolution_and_uncertainty_add_up_to_the_brier_score_of_murphy() -> None:
+    """Where each bin holds one probability, Murphy's three terms are exact, before debiasing."""
+    rng = np.random.default_rng(3)
+    prob_n = rng.choice([0.1, 0.3, 0.6, 0.9], 400)
+    y_n = (rng.random(400) < 0.1 + 0.8 * prob_n).astype(float)
+    bin_n = np.searchsorted([0.1, 0.3, 0.6, 0.9], prob_n)
+    rel_slow = res_slow = noise = 0.0
+    for k in range(4):
+        of = y_n[bin_n == k]
+        share = len(of) / 400
+        rel_slow += share * (prob_n[bin_n == k].mean() - of.mean()) ** 2
+        res_slow += share * (of.mean() - y_n.mean()) ** 2
+        noise += share * of.mean() * (1 - of.mean()) / (len(of) - 1)
+    unc_slow = y_n.mean() * (1 - y_n.mean())
+    brier = metrics.brier_score_loss(y_n, prob_n)
+    assert rel_slow - res_slow + unc_slow == pytest.approx(brier)
+    n_k, prob_k, present_k = counted(prob_n, y_n, bin_n)
+    reliability = rel.debiased_square_errors(n_k, prob_k, present_k)[0]
+    uncertainty = rel.uncertainties(n_k.sum(axis=1), present_k.sum(axis=1))[0]
+    resolution = reliability + uncertainty - brier
+    assert reliability == pytest.approx(rel_slow - noise)
+    assert uncertainty == pytest.approx(unc_slow + unc_slow / 399)
+    assert resolution == pytest.approx(res_slow - noise + unc_slow / 399)
+
+
+def test_uncertainty_is_unbiased_and_needs_two_images() -> None:
+    rng = np.random.default_rng(0)
+    present_b = rng.binomial(8, 0.2, 200_000).astype(float)
+    assert rel.uncertainties(np.full(200_000, 8.0), present_b).mean() == pytest.approx(
+        0.16, abs=1e-3
+    )
+    assert np.isnan(rel.uncertainties(np.array([1.0]), np.array([1.0]))[0])
+
+
+def test_equal_width_error_is_torchmetrics_l1() -> None:
+    torch = pytest.importorskip("torch")
+    from torchmetrics.classification import BinaryCalibrationError
+
+    prob_n, y_n = calibrated(500, np.random.default_rng(8), slope=0.6)
+    theirs = BinaryCalibrationError(n_bins=15, norm="l1")(
+        torch.tensor(prob_n), torch.tensor(y_n).long()
+    )
+    bin_n = rel.equal_width_bins(prob_n)
+    assert rel.calibration_error(prob_n, y_n, bin_n) == pytest.approx(float(theirs), abs=1e-6)
+    assert rel.calibration_errors(*counted(prob_n, y_n, bin_n))[0] == pytest.approx(
+        float(theirs), abs=1e-6
+    )

@@ -3,7 +3,8 @@
 How predictions are made is left to `hilum.predict`; pictures and pages, to `plots` and `report`.
 """
 
-from hilum.evaluation.evaluation import Evaluation, evaluate
+from hilum.evaluation.evaluating import Deployment, evaluate
+from hilum.evaluation.evaluation import Evaluation
 from hilum.evaluation.predictions import Predictions
 
-__all__ = ["Evaluation", "Predictions", "evaluate"]
+__all__ = ["Deployment", "Evaluation", "Predictions", "evaluate"]

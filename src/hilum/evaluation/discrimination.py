@@ -5,11 +5,13 @@ Whether the scores mean what they say is left to `reliability`; intervals, to `i
 On images in descending order of score everything here is a running count: how many are called
 positive down to a score (`called`), and how many of those have the finding (`tp`). A resample only
 changes how often each image counts, so one function gives the figure and all its resamples: arrays
-end in `_be`, b resamples (1 for the data themselves) and e distinct scores.
+end in `_bn` (b resamples, 1 for the data themselves; n images in that order) or in `_be` (e
+distinct scores, each at its last image).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,62 +19,20 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from hilum.errors import EvaluationError
+from hilum.evaluation.results import (
+    Confusion,
+    PrecisionRecallCurve,
+    RocCurve,
+    ScoreHistogram,
+    ThresholdCounts,
+)
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.integer]
 
-MOST_POINTS = 1000  # of a ROC curve in a file: finer than any screen or printer
-BAND_FPR = tuple(round(step / 100, 2) for step in range(101))
-
-
-@dataclass(frozen=True)
-class Confusion:
-    """Counts at one threshold; positive is prob >= threshold."""
-
-    tn: int
-    fp: int
-    fn: int
-    tp: int
-
-    @property
-    def rows(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """A row per truth (absent, present), a column per decision (negative, positive)."""
-        return (self.tn, self.fp), (self.fn, self.tp)
-
-    @property
-    def row_shares(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        """`rows` as shares of their row, 0 in a row without images."""
-        absent, present = max(1, self.tn + self.fp), max(1, self.fn + self.tp)
-        return (self.tn / absent, self.fp / absent), (self.fn / present, self.tp / present)
-
-
-@dataclass(frozen=True)
-class RocCurve:
-    """Counts per threshold, descending; the origin (nothing called positive) is left out.
-
-    threshold, tp, fp: one entry per point; straight runs keep their ends only
-    present, absent: images with and without the finding
-    band_fpr, band_low, band_high: pointwise 95 % band of the sensitivity at fixed false-positive
-        rates; empty when it cannot be computed
-    """
-
-    threshold: tuple[float, ...]
-    tp: tuple[int, ...]
-    fp: tuple[int, ...]
-    present: int
-    absent: int
-    band_fpr: tuple[float, ...] = ()
-    band_low: tuple[float, ...] = ()
-    band_high: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
-class ScoreHistogram:
-    """Images per class and probability bin: `edge` has one entry more than the counts."""
-
-    edge: tuple[float, ...]
-    absent: tuple[int, ...]
-    present: tuple[int, ...]
+MOST_POINTS = 1000  # of a curve in a file: finer than any screen or printer
+HUNDREDTHS = tuple(round(step / 100, 2) for step in range(101))
+MAX_FPR = 0.1  # of the partial area: specificity 0.9 and above
 
 
 @dataclass(frozen=True)
@@ -97,16 +57,27 @@ class Ranking:
         finer_n: NDArray[np.floating] | None = None,
     ) -> Ranking:
         """finer_n: tells images of equal score apart, such as the logit of a probability that is
-        exactly 1 in floating point; NaN where unknown"""
+        exactly 1 in floating point; where one is NaN none is used, as ties would part by who has
+        one"""
         if not np.isin(y_n, (0, 1)).all():
             raise EvaluationError("labels", "one neither 0 nor 1", expected="0 or 1")
-        finer_n = np.zeros(len(score_n)) if finer_n is None else np.nan_to_num(finer_n)
+        if finer_n is None or np.isnan(finer_n).any():
+            finer_n = np.zeros(len(score_n))
         # Not by row: ties keep no trace of the file's order.
         order_n = np.lexsort((y_n, -finer_n, -score_n))
         key_n2 = np.column_stack([score_n, finer_n])[order_n].astype(np.float64)
         changes_n = (key_n2[1:] != key_n2[:-1]).any(axis=1)
         end_e = np.flatnonzero(np.append(changes_n, [True] * min(1, len(key_n2))))
         return cls(order_n, key_n2[:, 0], y_n[order_n].astype(np.float64), end_e)
+
+    @property
+    def last_n(self) -> NDArray[np.intp]:
+        """Position of the last image of equal score, shape (n,)."""
+        return self.end_e[np.searchsorted(self.end_e, np.arange(len(self.y_n)))]
+
+    def at_ends(self, running_bn: Counts) -> Counts:
+        """Running counts at distinct scores, shape (b, e): no threshold parts equal scores."""
+        return running_bn if len(self.end_e) == len(self.y_n) else running_bn[:, self.end_e]
 
     @property
     def rank_n(self) -> Floats:
@@ -163,27 +134,42 @@ def average_precision(score_n: NDArray[np.floating], y_n: NDArray[np.floating]) 
     ranking = Ranking.of(score_n, y_n)
     if len(ranking.y_n) == 0:
         return float("nan")
-    called_bn, tp_bn = ranking.running(np.ones((1, len(ranking.y_n)), dtype=np.int32))
-    return float(average_precisions(called_bn[:, ranking.end_e], tp_bn[:, ranking.end_e])[0])
+    count_bn = np.ones((1, len(ranking.y_n)), dtype=np.int32)
+    return float(average_precisions(ranking, count_bn, *ranking.running(count_bn))[0])
 
 
-def average_precisions(called_be: Counts, tp_be: Counts) -> Floats:
-    """Average precision per row of running counts at distinct scores; NaN with no positives."""
-    gained_be = np.diff(tp_be, axis=1, prepend=0)
-    with np.errstate(invalid="ignore"):
-        precision_be = tp_be / np.maximum(called_be, 1)
-        ap_b: Floats = np.einsum("be,be->b", gained_be, precision_be) / tp_be[:, -1]
-    return ap_b
+def average_precisions(
+    ranking: Ranking, count_bn: Counts, called_bn: Counts, tp_bn: Counts
+) -> Floats:
+    """Average precision per row of counts; NaN with no positives."""
+    present_m = np.flatnonzero(ranking.y_n)
+    last_m = ranking.last_n[present_m]
+    precision_bm = tp_bn[:, last_m] / np.maximum(called_bn[:, last_m], 1)
+    return share((count_bn[:, present_m] * precision_bm).sum(axis=1), tp_bn[:, -1])
+
+
+def aurocs(ranking: Ranking, count_bn: Counts, called_bn: Counts, tp_bn: Counts) -> Floats:
+    """AUROC per row of counts, ties counted half; NaN without a class. Shape (b,)."""
+    present_m = np.flatnonzero(ranking.y_n)
+    block_m = np.searchsorted(ranking.end_e, present_m)
+    last_m = ranking.end_e[block_m]
+    before_m = np.where(block_m > 0, ranking.end_e[block_m - 1], -1)
+    fp_last_bm = called_bn[:, last_m] - tp_bn[:, last_m]
+    fp_before_bm = np.where(before_m >= 0, called_bn[:, before_m] - tp_bn[:, before_m], 0)
+    total_b, absent_b = tp_bn[:, -1], called_bn[:, -1] - tp_bn[:, -1]
+    above_bm = (fp_last_bm + fp_before_bm) / 2
+    outscored_b = (count_bn[:, present_m] * (absent_b[:, None] - above_bm)).sum(axis=1)
+    return share(outscored_b, total_b.astype(np.float64) * absent_b)
 
 
 def f1(tn: Counts, fp: Counts, fn: Counts, tp: Counts) -> Floats:
     """2 TP / (2 TP + FP + FN) per entry; NaN when nothing is positive and nothing called so."""
-    return _ratio(2 * tp, 2 * tp + fp + fn)
+    return share(2 * tp, 2 * tp + fp + fn)
 
 
 def balanced_accuracy(tn: Counts, fp: Counts, fn: Counts, tp: Counts) -> Floats:
     """Mean of sensitivity and specificity per entry; NaN when a class is missing."""
-    return (_ratio(tp, tp + fn) + _ratio(tn, tn + fp)) / 2
+    return (share(tp, tp + fn) + share(tn, tn + fp)) / 2
 
 
 def mcc(tn: Counts, fp: Counts, fn: Counts, tp: Counts) -> Floats:
@@ -194,46 +180,154 @@ def mcc(tn: Counts, fp: Counts, fn: Counts, tp: Counts) -> Floats:
     tn_, fp_, fn_, tp_ = (np.asarray(count, dtype=np.float64) for count in (tn, fp, fn, tp))
     # In two roots, so that without errors each is a whole number and the figure exactly 1.
     spread = np.sqrt((tp_ + fp_) * (tp_ + fn_)) * np.sqrt((tn_ + fp_) * (tn_ + fn_))
-    return _ratio(tp_ * tn_ - fp_ * fn_, spread)
+    return share(tp_ * tn_ - fp_ * fn_, spread)
 
 
 def roc_curve(ranking: Ranking) -> RocCurve:
     """The curve without its band, at most MOST_POINTS points. Raises EvaluationError when a class
     is missing."""
-    n = len(ranking.y_n)
-    present = int(ranking.y_n.sum())
-    if present in (0, n):
-        raise EvaluationError(
-            "ROC curve", f"{present} positives among {n}", expected="both classes"
-        )
-    tp_e = np.cumsum(ranking.y_n)[ranking.end_e].astype(np.int64)
-    fp_e = ranking.end_e + 1 - tp_e
+    tp_e, fp_e, present, absent = _counts_at_scores(ranking, "ROC curve")
     keep_e = _corners(tp_e, fp_e)
-    if len(keep_e) > MOST_POINTS:  # evenly along the curve, first and last kept
-        along_e = tp_e[keep_e] / present + fp_e[keep_e] / (n - present)
-        wanted = np.linspace(along_e[0], along_e[-1], MOST_POINTS)
-        keep_e = keep_e[np.unique(np.searchsorted(along_e, wanted))]
-    return RocCurve(
-        tuple(ranking.score_n[ranking.end_e[keep_e]].tolist()),
+    keep_e = keep_e[_evenly(tp_e[keep_e] / present + fp_e[keep_e] / absent)]
+    return RocCurve(*_columns(ranking, tp_e, fp_e, keep_e), present, absent)
+
+
+def precision_recall_curve(ranking: Ranking) -> PrecisionRecallCurve:
+    """The curve without its band, at most MOST_POINTS points; errors as in `roc_curve`.
+
+    One point per recall that is reached, at the highest threshold that reaches it, and the end.
+    """
+    tp_e, fp_e, present, absent = _counts_at_scores(ranking, "precision-recall curve")
+    keep_e = np.flatnonzero(np.append(np.diff(tp_e, prepend=0)[:-1] > 0, True))
+    keep_e = keep_e[_evenly(tp_e[keep_e] / present)]
+    return PrecisionRecallCurve(*_columns(ranking, tp_e, fp_e, keep_e), present, absent)
+
+
+def _columns(
+    ranking: Ranking,
+    tp_e: NDArray[np.int64],
+    fp_e: NDArray[np.int64],
+    keep_e: NDArray[np.intp],
+) -> tuple[tuple[float, ...], tuple[int, ...], tuple[int, ...]]:
+    threshold_e = ranking.score_n[ranking.end_e]
+    return (
+        tuple(threshold_e[keep_e].tolist()),
         tuple(tp_e[keep_e].tolist()),
         tuple(fp_e[keep_e].tolist()),
-        present,
-        n - present,
     )
 
 
-def sensitivities_at(fpr_k: Floats, called_be: Counts, tp_be: Counts) -> Floats:
+def _counts_at_scores(
+    ranking: Ranking, what: str
+) -> tuple[NDArray[np.int64], NDArray[np.int64], int, int]:
+    n, present = len(ranking.y_n), int(ranking.y_n.sum())
+    if present in (0, n):
+        raise EvaluationError(what, f"{present} positives among {n}", expected="both classes")
+    tp_e = np.cumsum(ranking.y_n)[ranking.end_e].astype(np.int64)
+    return tp_e, ranking.end_e + 1 - tp_e, present, n - present
+
+
+def sensitivities_at(fpr_k: Floats, tp_be: Counts, fp_be: Counts) -> Floats:
     """Sensitivity at fixed false-positive rates, per row of running counts, shape (b, k).
 
     Between two thresholds along the straight line, on a vertical run its top. NaN without a class.
     """
     sensitivity_bk = np.full((len(tp_be), len(fpr_k)), np.nan)
-    for b, (tp_e, called_e) in enumerate(zip(tp_be, called_be, strict=True)):
-        fp_e, present = called_e - tp_e, int(tp_e[-1])
-        if present and fp_e[-1]:
-            fp0_e, tp0_e = np.append(0, fp_e), np.append(0, tp_e)
-            sensitivity_bk[b] = np.interp(fpr_k * fp_e[-1], fp0_e, tp0_e) / present
+    for b, (tp_e, fp_e) in enumerate(zip(tp_be, fp_be, strict=True)):
+        if tp_e[-1] and fp_e[-1]:
+            wanted_k = fpr_k * int(fp_e[-1])
+            # The last point whose false positives do not exceed those wanted, and the next one.
+            e_k = np.searchsorted(fp_e, _whole(wanted_k, np.floor), side="right")
+            next_k = np.minimum(e_k, len(fp_e) - 1)
+            fp_k, tp_k = (np.where(e_k > 0, run_e[e_k - 1], 0) for run_e in (fp_e, tp_e))
+            share_k = (wanted_k - fp_k) / np.maximum(fp_e[next_k] - fp_k, 1)
+            sensitivity_bk[b] = (tp_k + share_k * (tp_e[next_k] - tp_k)) / tp_e[-1]
     return sensitivity_bk
+
+
+def achieved_sensitivities(spec_k: Floats, tp_be: Counts, fp_be: Counts) -> Floats:
+    """The greatest sensitivity of a threshold whose specificity is at least `spec_k`, shape (b, k).
+
+    NaN without a class. No interpolation: what a threshold can reach.
+    """
+    found_bk = np.full((len(tp_be), len(spec_k)), np.nan)
+    for b, (tp_e, fp_e) in enumerate(zip(tp_be, fp_be, strict=True)):
+        present, absent = int(tp_e[-1]), int(fp_e[-1])
+        if present and absent:
+            allowed_k = _whole((1 - spec_k) * absent, np.floor)
+            e_k = np.searchsorted(fp_e, allowed_k, side="right")
+            found_bk[b] = np.where(e_k > 0, tp_e[e_k - 1], 0) / present
+    return found_bk
+
+
+def achieved_specificities(sens_k: Floats, tp_be: Counts, fp_be: Counts) -> Floats:
+    """The greatest specificity of a threshold whose sensitivity is at least `sens_k`, shape (b, k);
+    as `achieved_sensitivities`."""
+    found_bk = np.full((len(tp_be), len(sens_k)), np.nan)
+    for b, (tp_e, fp_e) in enumerate(zip(tp_be, fp_be, strict=True)):
+        present, absent = int(tp_e[-1]), int(fp_e[-1])
+        if present and absent:
+            e_k = np.searchsorted(tp_e, _whole(sens_k * present, np.ceil), side="left")
+            found_bk[b] = 1 - fp_e[e_k] / absent
+    return found_bk
+
+
+def achieved_precisions(recall_k: Floats, tp_be: Counts, fp_be: Counts) -> Floats:
+    """The precision at the highest threshold whose recall is at least `recall_k`, shape (b, k); NaN
+    without images that have the finding."""
+    found_bk = np.full((len(tp_be), len(recall_k)), np.nan)
+    for b, (tp_e, fp_e) in enumerate(zip(tp_be, fp_be, strict=True)):
+        if tp_e[-1]:
+            needed_k = np.maximum(1, _whole(recall_k * int(tp_e[-1]), np.ceil))
+            e_k = np.searchsorted(tp_e, needed_k, side="left")
+            found_bk[b] = tp_e[e_k] / (tp_e[e_k] + fp_e[e_k])
+    return found_bk
+
+
+def partial_aurocs(tp_be: Counts, fp_be: Counts, max_fpr: float = MAX_FPR) -> Floats:
+    """Area under the curve up to `max_fpr`, standardised: 0.5 is chance and 1 is perfect.
+
+    Shape (b,); NaN without a class. Source: McClish 1989, eq. for the standardised area.
+    """
+    area_b = np.full(len(tp_be), np.nan)
+    for b, (tp_e, fp_e) in enumerate(zip(tp_be, fp_be, strict=True)):
+        present, absent = int(tp_e[-1]), int(fp_e[-1])
+        if not (present and absent):
+            continue
+        limit = max_fpr * absent
+        inside = int(np.searchsorted(fp_e, int(_whole(np.array(limit), np.floor)), side="right"))
+        fp_k, tp_k = (np.append(0, running_e[:inside]) for running_e in (fp_e, tp_e))
+        area = float(np.diff(fp_k) @ (tp_k[1:] + tp_k[:-1])) / 2
+        rest = max(0.0, limit - fp_k[-1])
+        if rest and inside < len(fp_e):  # along the line to the next point
+            rise = (tp_e[inside] - tp_k[-1]) / (fp_e[inside] - fp_k[-1])
+            area += rest * (tp_k[-1] + rise * rest / 2)
+        share, least = area / (present * absent), max_fpr**2 / 2
+        area_b[b] = 0.5 * (1 + (share - least) / (max_fpr - least))
+    return area_b
+
+
+def threshold_counts(
+    prob_n: NDArray[np.floating], y_n: NDArray[np.floating], points: Iterable[float]
+) -> ThresholdCounts:
+    """Images called positive by class at 0, 0.001 … 1, finer at both ends, and at `points`."""
+    prob_n, y_n = np.asarray(prob_n, dtype=np.float64), np.asarray(y_n)
+    tail_k = np.round(np.geomspace(1e-6, 1e-3, 31), 9)
+    grid_k = np.round(np.linspace(0, 1, 1001), 3)
+    threshold_k = np.unique(np.concatenate([grid_k, tail_k, 1 - tail_k, np.array([*points])]))
+    tp, fp = (
+        int(side_n.sum())
+        - np.searchsorted(np.sort(prob_n[side_n]), threshold_k, side="left").astype(np.int64)
+        for side_n in (y_n == 1, y_n == 0)
+    )
+    present = int((y_n == 1).sum())
+    return ThresholdCounts(
+        tuple(threshold_k.tolist()),
+        tuple(tp.tolist()),
+        tuple(fp.tolist()),
+        present,
+        len(y_n) - present,
+    )
 
 
 def score_histogram(
@@ -253,7 +347,25 @@ def _corners(tp_e: NDArray[np.int64], fp_e: NDArray[np.int64]) -> NDArray[np.int
     return np.flatnonzero(np.append(turns, True))
 
 
-def _ratio(numerator: NDArray[np.generic], denominator: NDArray[np.generic]) -> Floats:
+def _evenly(along_k: Floats) -> NDArray[np.intp]:
+    """At most MOST_POINTS positions, evenly along an ascending measure, first and last kept."""
+    if len(along_k) <= MOST_POINTS:
+        return np.arange(len(along_k))
+    wanted = np.linspace(along_k[0], along_k[-1], MOST_POINTS)
+    return np.unique(np.searchsorted(along_k, wanted))
+
+
+def _whole(
+    number_k: Floats, rounding: Callable[[Floats], NDArray[np.floating]]
+) -> NDArray[np.int32]:
+    """Floor or ceiling of what is whole but for float noise: 0.1 * 30 is 3.0000000000000004."""
+    nearest_k = np.round(number_k)
+    whole_k = np.where(np.abs(number_k - nearest_k) < 1e-6, nearest_k, rounding(number_k))
+    return whole_k.astype(np.int32)
+
+
+def share(numerator: NDArray[np.generic], denominator: NDArray[np.generic]) -> Floats:
+    """Numerator by denominator, entry by entry; NaN where the denominator is 0."""
     with np.errstate(invalid="ignore", divide="ignore"):
         quotient = np.true_divide(numerator, denominator)
     return np.where(np.asarray(denominator) == 0, np.nan, quotient)

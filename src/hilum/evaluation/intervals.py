@@ -1,6 +1,6 @@
-"""Intervals: bootstrap by patient, DeLong for AUROC, Wilson for proportions; all 95 %.
+"""Intervals: bootstrap by patient, and DeLong for AUROC; all 95 %.
 
-What is resampled or counted is left to `discrimination` and `reliability`.
+What is resampled or counted is left to `discrimination` and `reliability`; proportions, to `units`.
 
 Images of one patient are alike. Where a patient has several, every interval here takes the patient
 as the unit: the bootstrap draws patients, Wilson divides n by the design effect, DeLong adds up
@@ -9,9 +9,10 @@ within patients. Where each patient has one image these are the usual formulas, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,56 +20,58 @@ from scipy.optimize import brentq
 from scipy.special import expit
 from scipy.stats import rankdata
 
-from hilum.estimates import Z95, Estimate, wilson
+from hilum.estimates import Z95, Estimate
+from hilum.units import Units
 
 CHUNK = 1 << 20  # resampled image counts held at a time: some tens of megabytes with their sums
-NEWCOMBE = "Newcombe's method 5, as DeLong's variance is 0 or undefined"
+FEW = 20  # units of a class, below which DeLong's variance is too uncertain to rest on
+NEWCOMBE = "Newcombe's method 5, as DeLong's variance is 0 or rests on too few"
 ENOUGH = 0.5  # of the resamples must give a figure before their percentiles are given
 
 
 @dataclass(frozen=True)
-class Units:
-    """What is resampled: the patient where one is known, the image otherwise.
+class Resampling:
+    """Draws of as many units as there are, with replacement, in chunks that need little memory.
 
-    unit_n: which unit an image belongs to, 0 … count - 1 by first appearance, shape (n,)
+    Each chunk has a seed of its own: every finding meets the same draws, and the threads that work
+    on chunks leave no trace in the result.
     """
 
-    kind: Literal["patient", "image"]
-    unit_n: NDArray[np.intp]
-    count: int
+    units: Units
+    resamples: int
+    rows: int
+    seeds: tuple[int, ...]
 
-    @property
-    def clustered(self) -> bool:
-        """Whether any unit holds more than one image."""
-        return self.count < len(self.unit_n)
+    @classmethod
+    def of(cls, units: Units, rng: np.random.Generator, resamples: int) -> Resampling:
+        rows = max(1, CHUNK // max(1, len(units.unit_n)))
+        chunks = -(-resamples // rows)
+        return cls(units, resamples, rows, tuple(rng.integers(2**63, size=chunks).tolist()))
 
-    def where(self, keep_n: NDArray[np.generic]) -> Units:
-        """The units of the images chosen by a mask or by positions, in that order."""
-        return _numbered(self.kind, self.unit_n[keep_n])
+    def counts(self, chunk: int, drawn_n: NDArray[np.intp]) -> NDArray[np.int32]:
+        """How often each image stands in each resample of one chunk, shape (b, n).
 
+        drawn_n: which unit an image belongs to, shape (n,)
+        """
+        rng = np.random.default_rng(self.seeds[chunk])
+        size = min(self.rows, self.resamples - chunk * self.rows)
+        drawn_bu = rng.integers(self.units.count, size=(size, self.units.count), dtype=np.int32)
+        count_bu = np.empty(drawn_bu.shape, dtype=np.int32)
+        for b, drawn_u in enumerate(drawn_bu):
+            count_bu[b] = np.bincount(drawn_u, minlength=self.units.count)
+        return count_bu[:, drawn_n]
 
-def units_of(patient_id_n: NDArray[np.object_]) -> Units:
-    """Units from patient ids, None where unknown, shape (n,).
-
-    With no id at all the unit is the image; with some, an image without one counts as a patient.
-    """
-    known_n = np.array([patient is not None for patient in patient_id_n], dtype=bool)
-    n = len(patient_id_n)
-    if not known_n.any():
-        return Units("image", np.arange(n), n)
-    _, patient_k = np.unique(patient_id_n[known_n].astype(str), return_inverse=True)
-    unit_n = np.empty(n, dtype=np.intp)
-    unit_n[known_n] = patient_k
-    unit_n[~known_n] = patient_k.max() + 1 + np.arange(n - int(known_n.sum()))
-    return _numbered("patient", unit_n)
-
-
-def _numbered(kind: Literal["patient", "image"], unit_n: NDArray[np.intp]) -> Units:
-    """Numbers by first appearance: what is drawn then follows the order of the images alone."""
-    seen, first_u, inverse_n = np.unique(unit_n, return_index=True, return_inverse=True)
-    number_u = np.empty(len(seen), dtype=np.intp)
-    number_u[np.argsort(first_u)] = np.arange(len(seen))
-    return Units(kind, number_u[inverse_n], len(seen))
+    def over(
+        self,
+        drawn_n: NDArray[np.intp],
+        statistics: Callable[[NDArray[np.int32]], Mapping[str, NDArray[np.float64]]],
+    ) -> dict[str, NDArray[np.float64]]:
+        """Every statistic on every resample, shape (b, k) each, by all processors."""
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            parts = list(
+                pool.map(lambda c: statistics(self.counts(c, drawn_n)), range(len(self.seeds)))
+            )
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def resampled_counts(
@@ -76,18 +79,11 @@ def resampled_counts(
 ) -> Iterator[NDArray[np.int32]]:
     """How often each image stands in each resample, in chunks of shape (b, n).
 
-    Each resample draws as many units as there are, with replacement. The chunks add up to
-    `resamples` rows; none holds many more than CHUNK counts.
+    The chunks add up to `resamples` rows; none holds many more than CHUNK counts.
     """
-    rows = max(1, CHUNK // max(1, len(units.unit_n)))
-    for start in range(0, resamples, rows):
-        size = min(rows, resamples - start)
-        drawn_bu = rng.integers(units.count, size=(size, units.count), dtype=np.int32)
-        count_bu = np.empty(drawn_bu.shape, dtype=np.int32)
-        for b, drawn_u in enumerate(drawn_bu):
-            count_bu[b] = np.bincount(drawn_u, minlength=units.count)
-        # Without clusters unit and image have the same number.
-        yield count_bu[:, units.unit_n] if units.clustered else count_bu
+    resampling = Resampling.of(units, rng, resamples)
+    for chunk in range(len(resampling.seeds)):
+        yield resampling.counts(chunk, units.unit_n)
 
 
 def percentile(value: float, value_b: NDArray[np.float64], n: int, units: Units) -> Estimate:
@@ -103,6 +99,21 @@ def percentile(value: float, value_b: NDArray[np.float64], n: int, units: Units)
         return Estimate(value, None, None, n, "none", why_not)
     low, high = np.quantile(given_b, (0.025, 0.975))
     return Estimate(value, float(low), float(high), n, _drawn(given_b, value_b, units))
+
+
+def moved_percentile(value: float, value_b: NDArray[np.float64], n: int, units: Units) -> Estimate:
+    """`percentile` of a figure that noise alone raises, with the bootstrap's own bias taken away.
+
+    Drawing from the data adds their noise a second time, so resamples lie too high by what they
+    exceed the figure on average; their percentiles are moved down by it.
+    Source: Efron & Tibshirani 1993, section 10.2 (bootstrap estimate of bias).
+    """
+    given_b = value_b[~np.isnan(value_b)]
+    bias = float(given_b.mean()) - value if len(given_b) else 0.0
+    found = percentile(value, value_b - bias, n, units)
+    if found.reason is not None:
+        return found
+    return replace(found, method=f"{found.method}, moved by their bias")
 
 
 def bootstrap_on_logits(
@@ -150,36 +161,14 @@ def _on_logits(value: float, error: float) -> tuple[float, float]:
     return float(expit(centre - half)), float(expit(centre + half))
 
 
-def proportion(hit_n: NDArray[np.bool_], units: Units, empty: str = "no image") -> Estimate:
-    """The share of `hit_n` that is True, with its Wilson interval.
-
-    hit_n: shape (n,), the denominator and nothing else; `units` of the same images
-    empty: why there is no figure when n = 0
-    Where units hold several images, n is divided by the design effect; and where that cannot be
-    seen, because all or none are hits, by the mean number of images per unit.
-    Source: Wilson 1927; Rao & Scott 1992, section 2.
-    """
-    n, hits = len(hit_n), int(hit_n.sum())
-    if n == 0:
-        return Estimate.missing(empty, 0)
-    if not units.clustered:
-        return wilson(hits, n)
-    p = hits / n
-    excess_u = np.bincount(units.unit_n, weights=hit_n - p, minlength=units.count)
-    if units.count < 2 or hits in (0, n):
-        return wilson(hits, n, effective_n=float(units.count))
-    variance = units.count / (units.count - 1) * float(excess_u @ excess_u) / n**2
-    # Never more than n: patients more alike than chance would have it are no extra evidence.
-    return wilson(hits, n, effective_n=min(float(n), p * (1 - p) / variance) if variance else n)
-
-
 def delong(score_n: NDArray[np.floating], y_n: NDArray[np.floating], units: Units) -> Estimate:
     """AUROC with its DeLong interval, set on the logit scale so that it stays within [0, 1].
 
     score_n: any score that rises with the finding, shape (n,)
     y_n: 1 = finding present, 0 absent, shape (n,)
-    Where DeLong's variance is 0 (AUROC of 0 or 1, constant scores) or undefined (one image in a
-    class) the interval is Newcombe's method 5; `method` says which.
+    Where DeLong's variance is 0 (AUROC of 0 or 1, constant scores) or a class has fewer than FEW
+    images (patients), when it covers far less than 95 %, the interval is Newcombe's method 5;
+    `method` says which.
     O(n log n). Source: DeLong et al. 1988; Sun & Xu 2014 (midranks); Obuchowski 1997 (several
     images per patient); Newcombe 2006, part 2.
     """
@@ -195,7 +184,7 @@ def delong(score_n: NDArray[np.floating], y_n: NDArray[np.floating], units: Unit
     value = float((rank_n[present_n].sum() - m * (m + 1) / 2) / (m * k))
     unit_m, unit_k = units.unit_n[present_n], units.unit_n[~present_n]
     m_units, k_units = len(np.unique(unit_m)), len(np.unique(unit_k))
-    if m_units > 1 and k_units > 1:
+    if min(m_units, k_units) >= FEW:
         sum_mu = np.bincount(unit_m, weights=place_m - value, minlength=units.count)
         sum_ku = np.bincount(unit_k, weights=place_k - value, minlength=units.count)
         variance = (
@@ -236,3 +225,13 @@ def one_class(present: int, n: int) -> str:
         return "no image has a label"
     which = "with" if present == 0 else "without"
     return f"no image {which} the finding among {n}"
+
+
+def holm(p_k: Sequence[float]) -> list[float]:
+    """p values adjusted so that the chance of any false alarm among them stays at the
+    level, whatever their dependence; in the order given. Source: Holm 1979."""
+    adjusted, running = [0.0] * len(p_k), 0.0
+    for rank, k in enumerate(sorted(range(len(p_k)), key=lambda k: p_k[k])):
+        running = max(running, min(1.0, (len(p_k) - rank) * p_k[k]))
+        adjusted[k] = running
+    return adjusted

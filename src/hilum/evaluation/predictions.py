@@ -1,22 +1,31 @@
 """Predictions: one row per image, with label, logit, probability and decision; Parquet or CSV.
 
-What they are worth is computed in `evaluation`; how they are made is `hilum.predict`'s.
+What they are worth is computed in `evaluate`; how they are made is `hilum.predict`'s; anybody
+else's tables are read by `reading`.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 from numpy.typing import ArrayLike, NDArray
 
-from hilum.columns import column
+from hilum.columns import column, spelt
 from hilum.errors import EvaluationError
 from hilum.writing import replacing
 
+# Where a Parquet file notes what no column says.
+_NOTED = b"hilum"
+
+HUGE = 1e30  # beyond any logit that a network computes in single precision and its squares
 _TEXT = ("image_id", "patient_id", "site", "view", "sex")
 
 
@@ -31,12 +40,14 @@ class Predictions:
         (calibrated, in [0, 1]), then the decision (0 or 1 at the deployed point: `decision` for
         one finding, `decision_…` for many), then any subgroup columns
     where: what an error names: the file, or "predictions"
+    synthetic: True when no patient stands behind the images
     Raises EvaluationError on a table that is none of this.
     """
 
     findings: tuple[str, ...]
     table: pd.DataFrame
     where: str = "predictions"
+    synthetic: bool = False
 
     def __post_init__(self) -> None:
         _check(self)
@@ -56,6 +67,7 @@ class Predictions:
         threshold_f: Sequence[float],
         patient_id_n: Sequence[object] | None = None,
         subgroups: pd.DataFrame | None = None,
+        synthetic: bool = False,
     ) -> Predictions:
         """Predictions from arrays.
 
@@ -66,6 +78,7 @@ class Predictions:
         patient_id_n: may hold missing values; None when no patient is known
         subgroups: extra columns (site, view, age, sex), n rows in the same order; its index is
             left aside
+        synthetic: True when no patient stands behind the images
         """
         n = len(image_id_n)
         patient_n = pd.Series([None] * n if patient_id_n is None else list(patient_id_n))
@@ -79,12 +92,18 @@ class Predictions:
             columns[column("prob", finding)] = np.asarray(prob_nf[:, f], dtype=np.float64)
         for f, finding in enumerate(findings):
             prob_n = np.asarray(prob_nf[:, f], dtype=np.float64)
-            columns[_decision(finding, findings)] = (prob_n >= threshold_f[f]).astype(np.int8)
+            columns[decision_column(finding, findings)] = (prob_n >= threshold_f[f]).astype(np.int8)
         table = pd.DataFrame(columns)
         if subgroups is not None:
             for name in subgroups.columns:
                 table[name] = subgroups[name].to_numpy()
-        return cls(tuple(findings), table)
+        return cls(tuple(findings), table, synthetic=synthetic)
+
+    @property
+    def group_columns(self) -> tuple[str, ...]:
+        """What figures may be broken down by: every column but the standard ones."""
+        standard = standard_columns(self.findings)
+        return tuple(str(name) for name in self.table.columns if name not in standard)
 
     @property
     def image_id_n(self) -> list[str]:
@@ -94,7 +113,8 @@ class Predictions:
     def patient_id_n(self) -> NDArray[np.object_]:
         """Patient ids, None where unknown, shape (n,)."""
         patient = self.table["patient_id"].astype(object)
-        return patient.where(patient.notna(), None).to_numpy(dtype=object)
+        known = patient.notna() & (patient.astype(str).str.strip() != "")
+        return patient.where(known, None).to_numpy(dtype=object)
 
     def label(self, finding: str) -> NDArray[np.float64]:
         """Labels, shape (n,): 1 present, 0 absent, NaN unknown."""
@@ -110,56 +130,90 @@ class Predictions:
 
     def decision(self, finding: str) -> NDArray[np.int8]:
         """Decisions at the deployed operating point, 0 or 1, shape (n,)."""
-        return self.table[_decision(finding, self.findings)].to_numpy(dtype=np.int8)
+        return self.table[decision_column(finding, self.findings)].to_numpy(dtype=np.int8)
 
     def _floats(self, kind: str, finding: str) -> NDArray[np.float64]:
         return self.table[column(kind, finding)].to_numpy(dtype=np.float64, na_value=np.nan)
 
     def write(self, path: Path) -> None:
         """Write Parquet or CSV, by the suffix. Raises OutputError, or EvaluationError on a suffix
-        that is neither."""
+        that is neither.
+
+        CSV has no place for how findings are spelt, nor for whether the images are synthetic.
+        """
         refuse_suffix(path)
         with replacing(path) as draft:
-            if path.suffix == ".csv":
+            if path.suffix.lower() == ".csv":
                 self.table.to_csv(draft, index=False)
             else:
-                self.table.to_parquet(draft, index=False)
+                table = pa.Table.from_pandas(self.table, preserve_index=False)
+                noted = {
+                    "findings": self.findings,
+                    "synthetic": self.synthetic,
+                    "groups": self.group_columns,
+                }
+                metadata = {**table.schema.metadata, _NOTED: json.dumps(noted).encode()}
+                pa.parquet.write_table(table.replace_schema_metadata(metadata), draft)
 
     @classmethod
     def read(cls, path: Path, findings: Sequence[str] | None = None) -> Predictions:
         """Read what `write` wrote.
 
-        findings: how to spell them; None takes them from the `prob_…` columns, in title case
+        findings: how to spell them; None takes them as the Parquet file notes them, otherwise
+            from the `prob_…` columns, in title case
         Raises EvaluationError when the file is not there, cannot be read, or is no such table.
         """
         refuse_suffix(path)
+        noted: dict[str, Any] = {}
         try:
-            if path.suffix == ".csv":
+            if path.suffix.lower() == ".csv":
                 # Ids such as 00042 are names, not numbers; floats come back bit for bit.
                 table = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, "str"))
             else:
                 table = pd.read_parquet(path)
+                noted = noted_in(path)
         except (OSError, ValueError) as error:
             line = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise EvaluationError(
                 path, f"cannot be read ({line})", expected="predictions as Parquet or CSV"
             ) from error
         if findings is None:
-            findings = [
-                name.removeprefix("prob_").replace("_", " ").title()
+            findings = noted.get("findings") or [
+                spelt(name.removeprefix("prob_"))
                 for name in table.columns
                 if name.startswith("prob_")
             ]
-        return cls(tuple(findings), table, where=str(path))
+        return cls(tuple(findings), table, str(path), bool(noted.get("synthetic")))
 
 
-def _decision(finding: str, findings: Sequence[str]) -> str:
+def noted_in(path: Path) -> dict[str, Any]:
+    """What `Predictions.write` noted in a Parquet file: `findings` as they are spelt, `synthetic`,
+    and which columns are `groups`; empty for anybody else's file.
+
+    Raises ValueError or OSError on a damaged one.
+    """
+    noted = (pa.parquet.read_schema(path).metadata or {}).get(_NOTED)
+    return dict(json.loads(noted)) if noted else {}
+
+
+def decision_column(finding: str, findings: Sequence[str]) -> str:
+    """`decision` where there is one finding, `decision_…` where there are several."""
     return "decision" if len(findings) == 1 else column("decision", finding)
+
+
+def standard_columns(findings: Sequence[str]) -> list[str]:
+    """The columns that every table has; whatever else it has are subgroups."""
+    return [
+        "image_id",
+        "patient_id",
+        *(column(kind, f) for f in findings for kind in ("label", "logit", "prob")),
+        *(decision_column(f, findings) for f in findings),
+    ]
 
 
 def refuse_suffix(path: Path) -> None:
     """Raise EvaluationError unless the file ends in .csv or .parquet."""
-    if path.suffix not in (".csv", ".parquet"):
+    if path.suffix.lower() not in (".csv", ".parquet"):
         raise EvaluationError(path, f"suffix {path.suffix!r}", expected=".parquet or .csv")
 
 
@@ -167,12 +221,7 @@ def _check(predictions: Predictions) -> None:
     table, findings, where = predictions.table, predictions.findings, predictions.where
     if not findings:
         raise EvaluationError(where, "no finding", expected="at least one column prob_{finding}")
-    needed = [
-        "image_id",
-        "patient_id",
-        *(column(kind, f) for f in findings for kind in ("label", "logit", "prob")),
-        *(_decision(f, findings) for f in findings),
-    ]
+    needed = standard_columns(findings)
     if len(set(needed)) < len(needed):
         raise EvaluationError(where, "two findings share a column", expected="distinct findings")
     missing = [name for name in needed if name not in table.columns]
@@ -184,16 +233,16 @@ def _check(predictions: Predictions) -> None:
         raise EvaluationError(where, "no rows", expected="one row per image")
     if table["image_id"].isna().any():
         raise EvaluationError(where, "a row without image_id", expected="an id per image")
-    twice = table["image_id"][table["image_id"].duplicated()]
-    if len(twice):
+    if not table["image_id"].is_unique:
+        twice = table["image_id"][table["image_id"].duplicated()].iloc[0]
         raise EvaluationError(
-            where, f"image id {twice.iloc[0]!r} stands more than once", expected="one row per image"
+            where, f"image id {twice!r} stands more than once", expected="one row per image"
         )
     for finding in findings:
         _check_numbers(table, column("prob", finding), where, low=0.0, high=1.0, missing=False)
-        _check_numbers(table, column("logit", finding), where, missing=True)
+        _check_numbers(table, column("logit", finding), where, low=-HUGE, high=HUGE, missing=True)
         _check_binary(table, column("label", finding), where, missing=True)
-        _check_binary(table, _decision(finding, findings), where, missing=False)
+        _check_binary(table, decision_column(finding, findings), where, missing=False)
 
 
 def _numbers(table: pd.DataFrame, name: str, where: str) -> NDArray[np.float64]:
@@ -237,7 +286,9 @@ def _check_binary(table: pd.DataFrame, name: str, where: str, *, missing: bool) 
     if missing:
         bad_n &= ~np.isnan(value_n)
     if bad_n.any():
-        words = "0 (absent), 1 (present) or missing" if missing else "0 or 1"
         raise EvaluationError(
-            where, f"{name} = {value_n[bad_n][0]:g} for {_row(table, bad_n)}", expected=words
+            where,
+            f"{name} = {value_n[bad_n][0]:g} for {_row(table, bad_n)}",
+            expected="0 (absent), 1 (present) or missing" if missing else "0 or 1",
+            remedy="map it first",
         )

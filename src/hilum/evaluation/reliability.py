@@ -5,37 +5,20 @@ How well scores rank images is left to `discrimination`; intervals of means, to 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
 from hilum.estimates import Z95, Estimate
-from hilum.evaluation.intervals import Units, one_class, proportion
+from hilum.evaluation.intervals import one_class
+from hilum.evaluation.results import ReliabilityCurve
+from hilum.units import Units, proportion
 
 Floats = NDArray[np.float64]
 
 EPS = float(np.finfo(np.float64).eps)
 BINS = 15  # Guo et al. 2017
 IMAGES_A_BIN = 10  # fewer bins below 150 images
-
-
-@dataclass(frozen=True)
-class ReliabilityCurve:
-    """Stated against observed, per bin of about equal numbers of images.
-
-    mean_prob: mean probability in the bin; observed: share with the finding; both in [0, 1]
-    low, high: 95 % Wilson limits of `observed`
-    n, present: images in the bin, and those with the finding
-    """
-
-    mean_prob: tuple[float, ...]
-    observed: tuple[float, ...]
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-    n: tuple[int, ...]
-    present: tuple[int, ...]
 
 
 def log_losses_of_logits(logit_n: NDArray[np.floating], y_n: NDArray[np.floating]) -> Floats:
@@ -110,8 +93,30 @@ def debiased_square_errors(n_bk: Floats, prob_bk: Floats, present_bk: Floats) ->
     observed_bk = present_bk / safe_bk
     gap_bk = prob_bk / safe_bk - observed_bk
     noise_bk = observed_bk * (1 - observed_bk) / np.maximum(n_bk - 1, 1)
-    error_b: Floats = (n_bk * (gap_bk * gap_bk - noise_bk)).sum(axis=1) / n_bk.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        error_b: Floats = (n_bk * (gap_bk * gap_bk - noise_bk)).sum(axis=1) / n_bk.sum(axis=1)
     return error_b
+
+
+def calibration_errors(n_bk: Floats, prob_bk: Floats, present_bk: Floats) -> Floats:
+    """`calibration_error` per row, shape (b,); arguments as in `debiased_square_errors`."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        error_b: Floats = np.abs(prob_bk - present_bk).sum(axis=1) / n_bk.sum(axis=1)
+    return error_b
+
+
+def uncertainties(n_b: Floats, present_b: Floats) -> Floats:
+    """The Brier score that the prevalence alone would earn, unbiased, shape (b,); NaN when n < 2.
+
+    p (1 - p) n / (n - 1). With `debiased_square_errors` as miscalibration, resolution is what is
+    left: Brier = miscalibration - resolution + uncertainty, exactly.
+    Source: Murphy 1973; Stephenson et al. 2008 (variation within bins counts as resolution);
+    Ferro & Fricker 2012 (unbiased).
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share_b = present_b / n_b
+        unbiased_b: Floats = share_b * (1 - share_b) * n_b / np.where(n_b > 1, n_b - 1, np.nan)
+    return unbiased_b
 
 
 def debiased_calibration_error(
@@ -152,7 +157,8 @@ def reliability_curve(
                 int(y_n[in_bin_n].sum()),
             )
         )
-    return ReliabilityCurve(*zip(*rows, strict=True))
+    mean_prob, observed, low, high, count, present = zip(*rows, strict=True)
+    return ReliabilityCurve(mean_prob, observed, low, high, count, present)
 
 
 def calibration_intercept(
@@ -168,6 +174,8 @@ def calibration_intercept(
     n, present = len(y_n), int(y_n.sum())
     if present in (0, n):
         return Estimate.missing(one_class(present, n), n)
+    if (reason := _certainly_wrong(prob_n, y_n)) is not None:
+        return Estimate.missing(reason, n)
     return _newton(np.ones((n, 1)), _logit(prob_n), y_n, units)
 
 
@@ -183,6 +191,8 @@ def calibration_slope(
     n, present = len(y_n), int(y_n.sum())
     if present in (0, n):
         return Estimate.missing(one_class(present, n), n)
+    if (reason := _certainly_wrong(prob_n, y_n)) is not None:
+        return Estimate.missing(reason, n)
     logit_n = _logit(prob_n)
     high_n, low_n = logit_n[y_n == 1], logit_n[y_n == 0]
     if np.ptp(logit_n) == 0:
@@ -197,6 +207,14 @@ def calibration_slope(
         None if limit is None else limit / spread for limit in (found.value, found.low, found.high)
     )
     return Estimate(value, low, high, n, found.method, found.reason)
+
+
+def _certainly_wrong(prob_n: NDArray[np.floating], y_n: NDArray[np.floating]) -> str | None:
+    """Why there is no regression on the logit where a probability of exactly 0 or 1 is wrong."""
+    wrong = int((np.asarray(prob_n) == 1 - np.asarray(y_n)).sum())
+    if not wrong:
+        return None
+    return f"{wrong} images are wrong with certainty, and the logit of a certainty is infinite"
 
 
 def _logit(prob_n: NDArray[np.floating]) -> Floats:
@@ -218,7 +236,10 @@ def _newton(design: Floats, offset_n: Floats, y_n: NDArray[np.floating], units: 
         fitted_n = expit(offset_n + design @ at)
         weight_n = np.maximum(fitted_n * (1 - fitted_n), 1e-12)  # clipped certainties still count
         information = design.T @ (design * weight_n[:, None])
-        step = np.linalg.solve(information, design.T @ (y_n - fitted_n))
+        gradient = design.T @ (y_n - fitted_n)
+        step = np.linalg.solve(information, gradient)
+        if float(gradient @ step) < 1e-12 * max(1.0, abs(current)):
+            break
         while (tried := loss(at + step)) > current + 1e-12 * abs(current):
             step /= 2
         at, current = at + step, tried
