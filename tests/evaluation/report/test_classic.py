@@ -10,8 +10,8 @@ from PIL import Image
 from sklearn import metrics
 
 from hilum.errors import EvaluationError, OutputError
-from hilum.evaluation import Evaluation, Predictions, evaluate
-from hilum.evaluation.report import write_classic_report
+from hilum.evaluation import Deployment, Evaluation, Predictions, evaluate
+from hilum.evaluation.report.classic import write_classic_report
 from hilum.evaluation.report.gallery import MOST, _grid, errors_of
 
 FILES = {
@@ -49,7 +49,7 @@ def typical(n: int = 300) -> Predictions:
 def judged(predictions: Predictions, *, synthetic: bool = False, role: str = "test") -> Evaluation:
     return evaluate(
         predictions,
-        {"Pneumonia": {"deployed": 0.4}},
+        {"Pneumonia": Deployment({"deployed": 0.4})},
         bundle="sha256:12ab",
         source="simulated",
         role=role,
@@ -82,6 +82,13 @@ def test_the_report_has_its_files_and_nothing_else(tmp_path: Path) -> None:
     for path in paths:
         if path.suffix == ".png":
             assert ink(path) > 0.02, path
+
+
+def test_without_pixels_there_is_no_gallery(tmp_path: Path) -> None:
+    predictions = typical()
+    paths = write_classic_report(tmp_path, predictions, judged(predictions), None)
+    assert {path.name for path in paths} == FILES - {"misclassified_examples.png"}
+    assert {path.name for path in tmp_path.iterdir()} == FILES - {"misclassified_examples.png"}
 
 
 def test_the_first_three_lines_are_exactly_the_classic_ones(tmp_path: Path) -> None:
@@ -121,6 +128,7 @@ def test_the_text_gives_intervals_counts_classes_and_warnings(tmp_path: Path) ->
     assert "DeLong, logit scale" in text
     assert "Wilson" in text
     assert "bootstrap by image" in text
+    assert "\n  LR+ " in text
     assert f"Log loss, calibrated      {figures['log_loss'].in_words(4)}" in text
     assert "Operating point P ≥ 0.5" in text
     assert "Operating point deployed: P ≥ 0.4" in text

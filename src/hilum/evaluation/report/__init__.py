@@ -3,6 +3,7 @@
 Figures are computed in `hilum.evaluation`; axes are drawn in `plots`.
 """
 
-from hilum.evaluation.report.classic import write_classic_report
+from hilum.evaluation.report.facts import Facts, installed_versions
+from hilum.evaluation.report.files import write_report
 
-__all__ = ["write_classic_report"]
+__all__ = ["Facts", "installed_versions", "write_report"]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from textwrap import wrap
 
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -18,25 +19,29 @@ from hilum.errors import EvaluationError
 from hilum.estimates import Estimate
 from hilum.evaluation.discrimination import auroc, confusion
 from hilum.evaluation.evaluation import Evaluation
-from hilum.evaluation.figures import PointFigures
 from hilum.evaluation.intervals import one_class
-from hilum.evaluation.plots import INK, draw_confusion, draw_roc, point_name
+from hilum.evaluation.plots import INK, STANDING_IN, draw_confusion, draw_roc, point_name
 from hilum.evaluation.predictions import Predictions
 from hilum.evaluation.reliability import log_losses, log_losses_of_logits
+from hilum.evaluation.report.drawing import NO_MATHS
 from hilum.evaluation.report.gallery import errors_of, gallery
+from hilum.evaluation.report.phrases import class_names
+from hilum.evaluation.report.reading import calibrated, shown_points
 from hilum.evaluation.report.sheet import NOT_A_DEVICE, Sheet
+from hilum.evaluation.results import PointFigures
 from hilum.writing import replacing
 
 ImageOf = Callable[[int], NDArray[np.float32]]
 
 
 def write_classic_report(
-    out_dir: Path, predictions: Predictions, evaluation: Evaluation, image_of: ImageOf
+    out_dir: Path, predictions: Predictions, evaluation: Evaluation, image_of: ImageOf | None
 ) -> list[Path]:
     """Write `loss_acc_auc.txt`, `roc_curve.png`, `confusion_matrix.png`,
     `misclassified_examples.png`, `evaluation.json` and `predictions.parquet`; return their paths.
 
-    image_of: row of the predictions (0 … n-1) to its image, float32 [h, w] in [0, 1]
+    image_of: row of the predictions (0 … n-1) to its image, float32 [h, w] in [0, 1]; None where
+        there are no pixels, and then no `misclassified_examples.png`
     The pictures show the first finding; the text has them all. Each file is written whole or not
     at all. Raises OutputError when the folder cannot be written, EvaluationError when the
     evaluation is of other predictions.
@@ -49,13 +54,14 @@ def write_classic_report(
         )
     finding = predictions.findings[0]
     threshold = evaluation.operating_points[finding]["deployed"].threshold
-    pictures = {
-        "roc_curve.png": _roc(evaluation),
-        "confusion_matrix.png": _confusion(evaluation),
-        "misclassified_examples.png": gallery(
-            errors_of(predictions, finding, threshold), evaluation, image_of
-        ),
-    }
+    with matplotlib.rc_context(NO_MATHS):
+        pictures = {
+            "roc_curve.png": _roc(evaluation),
+            "confusion_matrix.png": _confusion(evaluation),
+        }
+        if image_of is not None:
+            errors = errors_of(predictions, finding, threshold)
+            pictures["misclassified_examples.png"] = gallery(errors, evaluation, image_of)
     text = out_dir / "loss_acc_auc.txt"
     with replacing(text) as draft:
         draft.write_text(classic_text(predictions, evaluation), encoding="utf-8")
@@ -111,7 +117,8 @@ def _body(evaluation: Evaluation) -> Iterator[str]:
     yield f"Bundle      {evaluation.bundle or 'none'}"
     finding = evaluation.findings[0]
     no_logits = evaluation.figures[finding]["log_loss_uncalibrated"].value is None
-    scores = "probabilities as given" if no_logits else "uncalibrated, sigmoid(logit)"
+    raw = "sigmoid(logit)" if evaluation.bundle is None else "uncalibrated, sigmoid(logit)"
+    scores = "probabilities as given" if no_logits else raw
     yield f"Above       {finding}, {scores}, decided at 0.5"
     for warning in evaluation.warnings:
         yield from wrap(warning, 100, initial_indent="Warning     ", subsequent_indent=" " * 12)
@@ -127,16 +134,19 @@ def _finding(evaluation: Evaluation, finding: str) -> Iterator[str]:
         f"{counts['missing']:,} without a label"
     )
     yield ""
+    known = calibrated(evaluation, finding)
     for name, words in _FIGURES.items():
-        yield _line(words, evaluation.figures[finding][name])
-    for name, point in evaluation.operating_points[finding].items():
+        if known or name != "log_loss_uncalibrated":
+            what = f"{words}, calibrated" if known and name == "log_loss" else words
+            yield _line(what, evaluation.figures[finding][name])
+    for name, point in shown_points(evaluation, finding).items():
         yield from ("", *_point(name, point))
 
 
 _FIGURES: Mapping[str, str] = {
     "auroc": "AUROC",
     "average_precision": "Average precision",
-    "log_loss": "Log loss, calibrated",
+    "log_loss": "Log loss",
     "log_loss_uncalibrated": "Log loss, uncalibrated",
     "brier": "Brier score",
     "ece": "Calibration error",
@@ -161,7 +171,14 @@ def _point(name: str, point: PointFigures) -> Iterator[str]:
         yield f"  {label:<10}{cells}"
 
 
-_WORDS = {"ppv": "PPV", "npv": "NPV", "f1": "F1", "mcc": "MCC"}
+_WORDS = {
+    "ppv": "PPV",
+    "npv": "NPV",
+    "lr_positive": "LR+",
+    "lr_negative": "LR-",
+    "f1": "F1",
+    "mcc": "MCC",
+}
 
 
 def _line(words: str, estimate: Estimate) -> str:
@@ -187,23 +204,19 @@ def _roc(evaluation: Evaluation) -> tuple[Sheet, Figure]:
             curve,
             ax,
             auroc=evaluation.figures[finding]["auroc"],
-            points=evaluation.operating_points[finding],
-            band=f"95 % band of sensitivity, bootstrap by {evaluation.grouping}",
+            points=shown_points(evaluation, finding),
+            band=f"95\N{NO-BREAK SPACE}% band of sensitivity, bootstrap by {evaluation.grouping}",
         )
     return sheet, figure
 
 
 def _confusion(evaluation: Evaluation) -> tuple[Sheet, Figure]:
     finding = evaluation.findings[0]
-    points = evaluation.operating_points[finding]
-    sheet = Sheet("Confusion matrix", evaluation, finding, width=8.6)
-    figure, axes = sheet.with_axes(4.0, columns=2)
-    for ax, name in zip(axes, ("0.5", "deployed"), strict=True):
+    points = shown_points(evaluation, finding)
+    names = [name for name in ("0.5", "deployed", STANDING_IN) if name in points]
+    sheet = Sheet("Confusion matrix", evaluation, finding, width=4.3 * len(names))
+    figure, axes = sheet.with_axes(4.0, columns=len(names))
+    for ax, name in zip(axes, names, strict=True):
         draw_confusion(points[name].confusion, ax, classes=class_names(finding))
         ax.set_title(point_name(name, points[name]), fontsize=9.5, color=INK, loc="left")
     return sheet, figure
-
-
-def class_names(finding: str) -> tuple[str, str]:
-    """What the class without and the class with the finding are called in pictures."""
-    return f"no {finding.lower()}", finding.lower()

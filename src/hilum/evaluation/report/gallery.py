@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from hilum.evaluation.evaluation import Evaluation
-from hilum.evaluation.plots import ABSENT, INK, MUTED, PRESENT, RULE, at_least
+from hilum.evaluation.plots import ABSENT, INK, MUTED, PRESENT, RULE, at_least, middle
 from hilum.evaluation.predictions import Predictions
 from hilum.evaluation.report.sheet import MARGIN, Sheet
 
@@ -45,8 +45,8 @@ def errors_of(predictions: Predictions, finding: str, threshold: float) -> Error
     return Errors(
         finding,
         threshold,
-        tuple(int(row) for row in descending if called_n[row] and y_n[row] == 0),
-        tuple(int(row) for row in descending[::-1] if not called_n[row] and y_n[row] == 1),
+        tuple(descending[(called_n & (y_n == 0))[descending]].tolist()),
+        tuple(descending[::-1][(~called_n & (y_n == 1))[descending[::-1]]].tolist()),
         prob_n,
         tuple(predictions.image_id_n),
     )
@@ -130,18 +130,10 @@ def _tile(
     ax.axis("off")
     below: dict[str, Any] = {"transform": ax.transAxes, "va": "top", "ha": "left", "clip_on": False}
     ax.text(0, -0.03, f"P = {errors.prob_n[row]:.3f}", fontsize=8, color=INK, **below)
-    ax.text(0, -0.135, _middle(errors.image_id_n[row]), fontsize=6.5, color=MUTED, **below)
+    ax.text(0, -0.135, middle(errors.image_id_n[row]), fontsize=6.5, color=MUTED, **below)
 
 
 def _rule(figure: Figure, x: float, top: float, bottom: float) -> None:
     width, height = figure.get_size_inches()
     ends = (top / height, (bottom + 0.08) / height)
     figure.add_artist(Line2D((x / width, x / width), ends, color=RULE, linewidth=0.8))
-
-
-def _middle(name: str, most: int = 24) -> str:
-    """A long id without its middle: what tells ids apart stands at their ends."""
-    if len(name) <= most:
-        return name
-    keep = (most - 1) // 2
-    return f"{name[:keep]}\N{HORIZONTAL ELLIPSIS}{name[-keep:]}"

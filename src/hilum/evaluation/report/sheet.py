@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from hilum.evaluation.evaluation import Evaluation
 from hilum.evaluation.plots import INK, MUTED, PAPER, stamp_synthetic
+from hilum.evaluation.report.drawing import unseen_letters
 from hilum.writing import replacing
 
 NOT_A_DEVICE = "For research; not a medical device."
@@ -80,7 +81,7 @@ class Sheet:
         """Write the page as PNG, stamped where the evaluation is synthetic. Raises OutputError."""
         if self.evaluation.synthetic:
             stamp_synthetic(figure)
-        with replacing(path) as draft:
+        with replacing(path) as draft, unseen_letters():
             figure.savefig(draft, format="png", dpi=DPI, metadata={"Software": "hilum"})
 
     @property
