@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hilum.bundle import MANIFEST, SCHEMA, Bundle, _seal, find_bundle, load_bundle
+from hilum.calibration import Temperature, calibrator_from_dict
 from hilum.data.cohort import Cohort
 from hilum.errors import BundleError
+from hilum.evaluation.results import SetLimits
 from hilum.predict import predict
 
 
@@ -89,7 +93,119 @@ def test_each_opening_of_test_is_added_to_the_ledger(copy: Path) -> None:
 
 def test_the_deployed_point_is_the_one_the_recipe_asked_for(small_bundle: Bundle) -> None:
     points = small_bundle.operating_points("Pneumonia")
-    assert small_bundle.thresholds()["Pneumonia"]["deployed"] == points["youden"].threshold
+    assert small_bundle.thresholds()["Pneumonia"] == {
+        "deployed": points["youden"].threshold,
+        "sensitivity_95": points["sensitivity_95"].threshold,
+        "specificity_95": points["specificity_95"].threshold,
+    }
+
+
+def test_a_deployment_is_all_that_an_evaluation_needs(small_bundle: Bundle) -> None:
+    deployment = small_bundle.deployments()["Pneumonia"]
+    assert deployment.thresholds == small_bundle.thresholds()["Pneumonia"]
+    assert deployment.rules == {
+        "deployed": "youden: greatest sensitivity + specificity - 1",
+        "sensitivity_95": "sensitivity >= 0.95",
+        "specificity_95": "specificity >= 0.95",
+    }
+    limits = small_bundle.conformal_limits("Pneumonia")
+    assert limits is not None
+    assert deployment.set_limits == SetLimits(0.9, limits.present_from, limits.absent_to)
+
+
+def write_schema_1(folder: Path) -> Path:
+    """A bundle as version 0.1.0 wrote it, its manifest to the byte."""
+    (folder / "openvino").mkdir(parents=True)
+    text = Path(__file__).with_name("schema_1_bundle.json").read_text(encoding="utf-8")
+    (folder / MANIFEST).write_text(text, encoding="utf-8")
+    (folder / "weights.safetensors").write_bytes(b"weights")
+    (folder / "openvino" / "model.xml").write_bytes(b"network")
+    (folder / "openvino" / "model.bin").write_bytes(b"its weights")
+    return folder
+
+
+def test_a_bundle_of_schema_1_still_loads(tmp_path: Path) -> None:
+    bundle = load_bundle(write_schema_1(tmp_path / "old"))
+    assert bundle.manifest.schema_version == 1
+    assert bundle.calibrator("Pneumonia") == Temperature(0.6936036507306349)
+    assert bundle.chosen_calibrator("Pneumonia").table_in_words() == "not cross-validated"
+    assert bundle.thresholds() == {"Pneumonia": {"deployed": 0.25923799887395793}}
+    deployment = bundle.deployments()["Pneumonia"]
+    assert deployment.rules == {"deployed": "sensitivity: sensitivity >= 0.9"}
+    assert deployment.set_limits is None
+    assert bundle.conformal_limits("Pneumonia") is None
+
+
+def test_one_changed_digit_in_a_manifest_of_schema_1_is_found(tmp_path: Path) -> None:
+    manifest = write_schema_1(tmp_path / "old") / MANIFEST
+    manifest.write_text(manifest.read_text().replace("0.25923799887395793", "0.15923799887395793"))
+    with pytest.raises(BundleError, match="its digest does not match"):
+        load_bundle(tmp_path / "old")
+
+
+FITTED: list[tuple[str, Callable[[dict[str, Any]], dict[str, Any]], str]] = [
+    ("calibrators", lambda c: {**c, "kind": "vector"}, "kind 'vector'"),
+    ("calibrators", lambda c: {**c, "kind": "platt", "slope": -1.0, "intercept": 0.0}, "slope -1"),
+    (
+        "calibrators",
+        lambda c: {**c, "kind": "isotonic", "thresholds": [1.0, 0.0], "values": [0.1, 0.2]},
+        "thresholds out of order",
+    ),
+    ("calibrators", lambda c: {**c, "kind": "beta", "a": 1.0, "b": 1.0}, "c None"),
+    ("calibrators", lambda c: {**c, "log_loss": {"none": None}}, "log_loss"),
+    ("conformal", lambda c: {**c, "present_from": 1.5}, "present_from 1.5"),
+    ("conformal", lambda c: {**c, "absent_to": None}, "absent_to None"),
+    ("conformal", lambda c: {**c, "coverage": 0}, "coverage: 0"),
+    ("conformal", lambda c: {}, "coverage None"),
+]
+
+
+@pytest.mark.parametrize(("part", "change", "line"), FITTED)
+def test_a_fitted_number_that_makes_no_sense_is_refused(
+    copy: Path, part: str, change: Callable[[dict[str, Any]], dict[str, Any]], line: str
+) -> None:
+    plain = json.loads((copy / MANIFEST).read_text())[part]["Pneumonia"]
+    reseal(copy, **{part: {"Pneumonia": change(plain)}})
+    with pytest.raises(BundleError, match=f"not a bundle of schema {SCHEMA} .*{line}"):
+        load_bundle(copy)
+
+
+def test_points_and_limits_that_do_not_fit_together_are_refused(copy: Path) -> None:
+    values = json.loads((copy / MANIFEST).read_text())
+    youden, sensitivity_95, specificity_95 = values["operating_points"]["Pneumonia"]
+    for points, line in (
+        ([sensitivity_95, specificity_95], "no operating point 'youden'"),
+        ([youden, youden], "two operating points 'youden'"),
+        ([youden, {**specificity_95, "name": "deployed"}], "reserved name 'deployed'"),
+        ([youden, {**specificity_95, "name": "0.5"}], r"reserved name '0\.5'"),
+        ([youden, {**specificity_95, "threshold": 1.2}], r"a threshold outside \[0, 1\]"),
+        ([youden, {**specificity_95, "threshold": "0.2"}], "threshold '0.2'"),
+    ):
+        reseal(copy, operating_points={"Pneumonia": points})
+        with pytest.raises(BundleError, match=line):
+            load_bundle(copy)
+    reseal(copy, operating_points=values["operating_points"])
+    load_bundle(copy)
+    reseal(copy, conformal={"Oedema": values["conformal"]["Pneumonia"]})
+    with pytest.raises(BundleError, match="unknown finding 'Oedema'"):
+        load_bundle(copy)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"kind": "platt", "slope": 0.7, "intercept": -0.4},
+        {"kind": "beta", "a": 0.7, "b": 1.1, "c": 0.2},
+        {"kind": "isotonic", "thresholds": [-1.0, 0.0, 1.0], "values": [0.1, 0.1, 0.8]},
+    ],
+)
+def test_predictions_come_from_whatever_calibrator_the_bundle_holds(
+    copy: Path, small_cohort: Cohort, fields: dict[str, Any]
+) -> None:
+    reseal(copy, calibrators={"Pneumonia": fields})
+    predictions = predict(load_bundle(copy), small_cohort)
+    expected_n = calibrator_from_dict(fields).prob(predictions.logit("Pneumonia"))
+    assert (predictions.prob("Pneumonia") == expected_n).all()
 
 
 def reseal(folder: Path, **changes: object) -> None:
@@ -122,3 +238,11 @@ def test_a_bundle_replaced_after_it_was_loaded_still_runs_what_was_verified(
     before = predict(loaded, small_cohort).logit("Pneumonia")
     (copy / "openvino" / "model.bin").write_bytes(b"")
     assert (predict(loaded, small_cohort).logit("Pneumonia") == before).all()
+
+
+def test_what_a_point_was_set_to_reach_goes_with_it(small_bundle: Bundle) -> None:
+    (deployment,) = small_bundle.deployments().values()
+    assert deployment.targets == {
+        "sensitivity_95": ("sensitivity", 0.95),
+        "specificity_95": ("specificity", 0.95),
+    }

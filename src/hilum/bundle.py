@@ -20,11 +20,15 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hilum.calibration import OperatingPoint, Temperature
+from hilum.calibration import Calibrator, ChosenCalibrator, ConformalLimits, OperatingPoint
 from hilum.data.preprocessing import Step
 from hilum.errors import BundleError, EvaluationError, OutputError
+from hilum.evaluation import Deployment
+from hilum.evaluation.results import SetLimits
+from hilum.recipe import RESERVED_POINTS
 
-SCHEMA = 1
+# 2: any calibrator, with its table; several operating points; conformal limits. 1 is read too.
+SCHEMA = 2
 MANIFEST = "bundle.json"
 LEDGER = "openings.jsonl"
 WEIGHTS = "weights.safetensors"
@@ -64,7 +68,11 @@ class Backbone(_Part):
 
 
 class Manifest(_Part):
-    """What `bundle.json` holds. `files` names every other file with its SHA-256."""
+    """What `bundle.json` holds. `files` names every other file with its SHA-256.
+
+    calibrators, conformal, operating_points: per finding, as `hilum.calibration` writes them;
+        a finding may lack a point that could not be reached, never the deployed one
+    """
 
     schema_version: int = SCHEMA
     name: str
@@ -75,6 +83,7 @@ class Manifest(_Part):
     engine: Engine
     calibrators: dict[str, dict[str, Any]]
     operating_points: dict[str, tuple[dict[str, Any], ...]]
+    conformal: dict[str, dict[str, Any]] = Field(default_factory=dict)
     deployed: str
     source: str
     synthetic: bool
@@ -106,22 +115,41 @@ class Bundle:
     def findings(self) -> tuple[str, ...]:
         return self.manifest.findings
 
-    def calibrator(self, finding: str) -> Temperature:
+    def calibrator(self, finding: str) -> Calibrator:
         """What turns the finding's raw logit into a probability."""
-        return Temperature.from_dict(self.manifest.calibrators[finding])
+        return self.chosen_calibrator(finding).calibrator
+
+    def chosen_calibrator(self, finding: str) -> ChosenCalibrator:
+        """The calibrator with what it was compared to; without in bundles of schema 1."""
+        return ChosenCalibrator.from_dict(self.manifest.calibrators[finding])
 
     def operating_points(self, finding: str) -> dict[str, OperatingPoint]:
         """Named thresholds, chosen on `calibrate`."""
         points = (OperatingPoint.from_dict(p) for p in self.manifest.operating_points[finding])
         return {point.name: point for point in points}
 
+    def conformal_limits(self, finding: str) -> ConformalLimits | None:
+        """Limits of prediction sets, from `calibrate`; None in bundles of schema 1."""
+        plain = self.manifest.conformal.get(finding)
+        return None if plain is None else ConformalLimits.from_dict(plain)
+
     def thresholds(self) -> dict[str, dict[str, float]]:
         """Finding → point → threshold on calibrated probability; the one in use is `deployed`."""
+        return {finding: dict(each.thresholds) for finding, each in self.deployments().items()}
+
+    def deployments(self) -> dict[str, Deployment]:
+        """What `evaluate` needs of each finding.
+
+        The point in use is called "deployed" and no longer by its own name, which its rule tells.
+        """
         return {
-            finding: {
-                "deployed" if name == self.manifest.deployed else name: point.threshold
-                for name, point in self.operating_points(finding).items()
-            }
+            finding: deployment(
+                self.operating_points(finding),
+                self.manifest.deployed,
+                self.conformal_limits(finding),
+                # A bundle of schema 1 has one point and no rules by name.
+                targets_of(self.manifest.recipe["calibration"].get("operating_points", {})),
+            )
             for finding in self.findings
         }
 
@@ -157,6 +185,37 @@ class Bundle:
             return [json.loads(line) for line in lines]
         except ValueError as error:
             raise BundleError(ledger, f"holds a line that is no record ({error})") from error
+
+
+def deployment(
+    points: Mapping[str, OperatingPoint],
+    deployed: str,
+    limits: ConformalLimits | None,
+    targets: Mapping[str, tuple[str, float]],
+) -> Deployment:
+    """Points and limits as `evaluate` takes them.
+
+    deployed: the name of the point in use; targets: by name, the figure a point was to reach
+    """
+    called = {name: "deployed" if name == deployed else name for name in points}
+    return Deployment(
+        {called[name]: point.threshold for name, point in points.items()},
+        {
+            called[name]: f"{name}: {point.rule}" if name == deployed else point.rule
+            for name, point in points.items()
+        },
+        SetLimits(limits.coverage, limits.present_from, limits.absent_to) if limits else None,
+        {called[name]: target for name, target in targets.items() if name in called},
+    )
+
+
+def targets_of(rules: Mapping[str, Any]) -> dict[str, tuple[str, float]]:
+    """By point, the sensitivity or specificity that a recipe's rules (as JSON) ask for."""
+    return {
+        name: (rule["rule"], rule["target"])
+        for name, rule in rules.items()
+        if rule["rule"] in ("sensitivity", "specificity")
+    }
 
 
 def find_bundle(path: str | Path) -> Path:
@@ -242,6 +301,29 @@ def _refuse_foreign_names(manifest: Manifest) -> None:
             raise ValueError(f"{name} has no digest")
 
 
+def _refuse_unusable(manifest: Manifest) -> None:
+    """Every finding has a calibrator, the deployed point, and numbers within their ranges."""
+    if not manifest.findings:
+        raise ValueError("no finding")
+    for finding in manifest.findings:
+        ChosenCalibrator.from_dict(manifest.calibrators[finding])
+        points = [OperatingPoint.from_dict(p) for p in manifest.operating_points[finding]]
+        names = [point.name for point in points]
+        if manifest.deployed not in names:
+            raise ValueError(f"no operating point {manifest.deployed!r}")
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two operating points {name!r}")
+            if name in RESERVED_POINTS:
+                raise ValueError(f"an operating point of the reserved name {name!r}")
+        if not all(0 <= point.threshold <= 1 for point in points):
+            raise ValueError("a threshold outside [0, 1]")
+    for finding, plain in manifest.conformal.items():
+        if finding not in manifest.findings:
+            raise ValueError(f"conformal limits of an unknown finding {finding!r}")
+        ConformalLimits.from_dict(plain)
+
+
 _RENEW = "copy the bundle again, or train it again"
 
 
@@ -271,15 +353,7 @@ def _read_manifest(path: Path, raw: bytes) -> Manifest:
     try:
         manifest = Manifest.model_validate(values)
         _refuse_foreign_names(manifest)
-        if not manifest.findings:
-            raise ValueError("no finding")
-        for finding in manifest.findings:
-            Temperature.from_dict(manifest.calibrators[finding])
-            points = [OperatingPoint.from_dict(p) for p in manifest.operating_points[finding]]
-            if manifest.deployed not in [point.name for point in points]:
-                raise ValueError(f"no operating point {manifest.deployed!r}")
-            if not all(0 <= point.threshold <= 1 for point in points):
-                raise ValueError("a threshold outside [0, 1]")
+        _refuse_unusable(manifest)
     except (ValidationError, EvaluationError, KeyError, ValueError) as error:
         line = str(error).splitlines()[0]
         raise BundleError(path, f"not a bundle of schema {version} ({line})") from error

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hilum.bundle import Bundle
-from hilum.calibration import Temperature
+from hilum.calibration import Calibrator
 from hilum.columns import SUBGROUPS
 from hilum.data.cohort import Cohort
 from hilum.data.preprocessing import Step
@@ -28,7 +28,7 @@ Progress = Callable[[int, int], None]
 def predict(
     bundle: Bundle, cohort: Cohort, *, progress: Progress = lambda done, total: None
 ) -> Predictions:
-    """Run the bundle on every image of the cohort.
+    """Run the bundle on every image of the cohort; synthetic where the films or the bundle are.
 
     progress: called with the images done and the images in all
     Raises RadiographError when a film cannot be read, BundleError when the engine cannot be run.
@@ -41,14 +41,17 @@ def predict(
         logit_nf,
         {finding: bundle.calibrator(finding) for finding in bundle.findings},
         {finding: points["deployed"] for finding, points in bundle.thresholds().items()},
+        synthetic=cohort.synthetic or bundle.manifest.synthetic,
     )
 
 
 def as_predictions(
     cohort: Cohort,
     logit_nf: NDArray[np.float64],
-    calibrators: Mapping[str, Temperature],
+    calibrators: Mapping[str, Calibrator],
     thresholds: Mapping[str, float],
+    *,
+    synthetic: bool = False,
 ) -> Predictions:
     """Raw logits with what the cohort knows of each image.
 
@@ -70,6 +73,7 @@ def as_predictions(
         threshold_f=[thresholds[finding] for finding in findings],
         patient_id_n=cohort.table["patient_id"].tolist(),
         subgroups=cohort.table[list(SUBGROUPS)],
+        synthetic=synthetic,
     )
 
 

@@ -22,8 +22,9 @@ from hilum.bundle import MANIFEST, WEIGHTS, Bundle, load_bundle
 from hilum.data.cohort import Cohort
 from hilum.data.preprocessing import preprocess
 from hilum.data.roles import assign_roles
-from hilum.errors import DataError, OutputError
+from hilum.errors import DataError, EvaluationError, OutputError
 from hilum.predict import predict
+from hilum.recipe import Recipe, make_recipe
 from hilum.training import checkpoint
 from hilum.training.run import train
 from made import small_recipe
@@ -66,23 +67,89 @@ def test_the_bundle_says_how_it_was_made(small_bundle: Bundle) -> None:
     assert not list(small_bundle.folder.parent.glob("*.run"))
 
 
-def test_the_operating_point_and_temperature_come_from_calibrate(
+def test_calibrator_points_and_limits_come_from_calibrate(
     small_bundle: Bundle, small_cohort: Cohort
 ) -> None:
-    from hilum.calibration import fit_temperature, youden
+    from hilum.calibration import conformal_limits, fit_calibrator, target_sensitivity, youden
 
     cohort = assign_roles(small_cohort)[0].with_role("calibrate")
     predictions = predict(small_bundle, cohort)
     logit_n, label_n = predictions.logit("Pneumonia"), cohort.label_nf[:, 0]
-    temperature = fit_temperature(logit_n, label_n)
-    assert small_bundle.calibrator("Pneumonia").temperature == pytest.approx(
-        temperature.temperature, rel=1e-6
+    chosen = fit_calibrator(logit_n, label_n, rng=np.random.default_rng(0))
+    stored = small_bundle.chosen_calibrator("Pneumonia")
+    assert stored.calibrator.kind == chosen.calibrator.kind
+    assert stored.log_loss == pytest.approx(chosen.log_loss, rel=1e-4)
+    prob_n = chosen.calibrator.prob(logit_n)
+    np.testing.assert_allclose(stored.calibrator.prob(logit_n), prob_n, atol=1e-5)
+    points = small_bundle.operating_points("Pneumonia")
+    assert points["youden"].threshold == pytest.approx(youden(prob_n, label_n).threshold)
+    assert points["sensitivity_95"].threshold == pytest.approx(
+        target_sensitivity(prob_n, label_n, 0.95).threshold
     )
-    point = small_bundle.operating_points("Pneumonia")["youden"]
-    assert point.threshold == pytest.approx(youden(temperature.prob(logit_n), label_n).threshold)
+    limits, again = (
+        small_bundle.conformal_limits("Pneumonia"),
+        conformal_limits(prob_n, label_n, 0.9),
+    )
+    assert limits is not None
+    assert (limits.present_from, limits.absent_to) == pytest.approx(
+        (again.present_from, again.absent_to), abs=1e-5
+    )
     assert (
-        predictions.decision("Pneumonia") == (predictions.prob("Pneumonia") >= point.threshold)
+        predictions.decision("Pneumonia")
+        == (predictions.prob("Pneumonia") >= points["youden"].threshold)
     ).all()
+
+
+def test_the_card_tells_what_was_fixed_on_calibrate(small_bundle: Bundle) -> None:
+    card = (small_bundle.folder / "card.md").read_text()
+    chosen = small_bundle.chosen_calibrator("Pneumonia")
+    assert f"Calibrator: {chosen.calibrator.in_words()}, {chosen.reason}." in card
+    for kind, loss in chosen.log_loss.items():
+        assert f"| {kind} | {loss:.4f} |" in card
+    for name, point in small_bundle.operating_points("Pneumonia").items():
+        deployed = " (deployed)" if name == "youden" else ""
+        assert f"| {name}{deployed} | {point.threshold:.4g} | {point.rule} |" in card
+    limits = small_bundle.conformal_limits("Pneumonia")
+    assert limits is not None
+    assert f"Prediction sets: {limits.in_words()}." in card
+
+
+def calibrated(**changes: object) -> Recipe:
+    recipe = small_recipe().model_dump()
+    return make_recipe({**recipe, "calibration": {**recipe["calibration"], **changes}})
+
+
+def test_patients_are_known_to_what_is_fitted_and_an_unreachable_point_is_a_warning(
+    small_cohort: Cohort, tmp_path: Path
+) -> None:
+    split = small_cohort.table["split"].astype(str)
+    patient = split + "-" + (np.arange(len(small_cohort)) // 4).astype(str)
+    points = {
+        "youden": {"rule": "youden"},
+        "strict": {"rule": "sensitivity", "target": 0.999, "bound": "lower"},
+    }
+    bundle = train(
+        calibrated(calibrator="platt", operating_points=points, coverage=0.8),
+        small_cohort.with_column("patient_id", patient.to_numpy()),
+        tmp_path / "by_patient",
+    )
+    assert bundle.calibrator("Pneumonia").kind == "platt"
+    assert list(bundle.operating_points("Pneumonia")) == ["youden"]
+    assert "patients" in bundle.operating_points("Pneumonia")["youden"].sensitivity.method
+    assert any("no operating point strict" in warning for warning in bundle.manifest.warnings)
+    assert "no operating point strict" in (bundle.folder / "card.md").read_text()
+    assert bundle.deployments()["Pneumonia"].set_limits.coverage == 0.8
+
+
+def test_a_deployed_point_out_of_reach_stops_the_run_and_names_its_key(
+    small_cohort: Cohort, tmp_path: Path
+) -> None:
+    points = {"strict": {"rule": "sensitivity", "target": 0.999, "bound": "lower"}}
+    with pytest.raises(EvaluationError, match=r"calibration\.operating_points\.strict for Pneum"):
+        train(
+            calibrated(deployed="strict", operating_points=points), small_cohort, tmp_path / "new"
+        )
+    assert [p.name for p in tmp_path.iterdir()] == [".new.run"]
 
 
 def test_two_findings_give_a_bundle_with_two(small_cohort: Cohort, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from hilum import __version__
 from hilum.cli.bundle import bundle_app
+from hilum.cli.compare import compare
 from hilum.cli.evaluate import evaluate
 from hilum.cli.predict import predict
 from hilum.cli.reproduce import reproduce
@@ -43,4 +44,5 @@ app.command()(reproduce)
 app.command()(train)
 app.command()(evaluate)
 app.command()(predict)
+app.command()(compare)
 app.add_typer(bundle_app, name="bundle")

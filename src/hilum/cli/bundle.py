@@ -41,15 +41,21 @@ def show(bundle: _Bundle, as_json: Json = False) -> None:
     print(f"  made {manifest.created} by hilum {manifest.versions['hilum']} from {manifest.source}")
     print(f"  {manifest.backbone.name}, input {manifest.engine.input_size} px")
     for finding in manifest.findings:
-        calibrator = manifest.calibrators[finding]
-        print(f"  {finding}: {calibrator['kind']} {calibrator['temperature']:.3f}")
+        chosen = loaded.chosen_calibrator(finding)
+        why = f", {chosen.reason}" if chosen.reason else ""
+        print(f"  {finding}: {chosen.calibrator.in_words()}{why}")
+        if chosen.log_loss:
+            print(f"    log loss {chosen.table_in_words()}")
         for point in loaded.operating_points(finding).values():
             deployed = " (deployed)" if point.name == manifest.deployed else ""
             print(
-                f"    {point.name}{deployed}: probability >= {point.threshold:.4g}; on calibrate "
-                f"sensitivity {point.sensitivity.in_words()}, "
+                f"    {point.name}{deployed}: probability >= {point.threshold:.4g}, {point.rule}; "
+                f"on calibrate sensitivity {point.sensitivity.in_words()}, "
                 f"specificity {point.specificity.in_words()}"
             )
+        limits = loaded.conformal_limits(finding)
+        if limits is not None:
+            print(f"    prediction sets: {limits.in_words()}")
     for role, facts in manifest.roles["roles"].items():
         print(f"  role {role}: {facts['n']:,} images")
     for role, findings in manifest.figures.items():

@@ -1,11 +1,15 @@
-"""Options that several verbs share."""
+"""Options that several verbs share, and what their text means."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from hilum.evaluation.subgroups import GroupBy
 
 Data = Annotated[
     Path | None,
@@ -20,3 +24,55 @@ Set = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe, e.g. train.epochs=3."),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where a run was interrupted.")]
+Prevalence = Annotated[
+    list[float] | None,
+    typer.Option(
+        metavar="SHARE", help="Give PPV and NPV where this share has the finding, e.g. 0.05."
+    ),
+]
+Group = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="COLUMN[:EDGES]",
+        help="Break figures down by a column, e.g. site, or age:40,60,80. "
+        "Otherwise by site, view, age and sex where they are known.",
+    ),
+]
+
+
+def groups_of(texts: Sequence[str] | None) -> tuple[GroupBy, ...] | None:
+    """`["site", "age:40,60,80"]` as columns and edges; None when none are given."""
+    from hilum.evaluation.subgroups import GroupBy
+
+    groups = []
+    for text in texts or ():
+        column, colon, edges = text.rpartition(":")
+        try:
+            cuts = tuple(float(edge) for edge in edges.split(",")) if colon else ()
+        except ValueError:  # a colon of the column's own
+            column, cuts = text, ()
+        groups.append(GroupBy(column if cuts else text, cuts))
+    return tuple(groups) or None
+
+
+def refuse_outside(flag: str, shares: Sequence[float], *, ends: bool) -> None:
+    """Raise HilumError unless every number is a share; `ends`: 0 and 1 are good, too."""
+    from hilum.errors import HilumError
+
+    for share in shares:
+        if not (0 < share < 1 or (ends and share in (0, 1))):
+            expected = "a number from 0 to 1" if ends else "a number between 0 and 1, such as 0.05"
+            raise HilumError(flag, f"{share:g}", expected=expected)
+
+
+def refuse_beside(flag: str, others: Mapping[str, object]) -> None:
+    """Raise HilumError when any of these others is given too."""
+    from hilum.errors import HilumError
+
+    given = [name for name, value in others.items() if value not in (None, [])]
+    if given:
+        raise HilumError(
+            ", ".join(given),
+            f"does not go with {flag}",
+            remedy="see 'hilum evaluate --help'",
+        )

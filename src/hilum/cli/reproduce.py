@@ -29,13 +29,9 @@ def reproduce(
     """
     import time
 
+    from hilum.cli.judging import evaluate_bundle
     from hilum.cli.show import say
-    from hilum.cli.work import (
-        evaluate_bundle,
-        need_training,
-        open_cohort_or_phantom,
-        train_bundle,
-    )
+    from hilum.cli.work import need_training, open_cohort_or_phantom, train_bundle
     from hilum.recipe import read_recipe
     from hilum.recipes import recipe_path
     from hilum.writing import refuse_unwritable

@@ -1,16 +1,15 @@
-"""What several verbs do with a cohort: open it, train on it, evaluate on it, and say so."""
+"""What several verbs do with a cohort: open it, train on it, and say so."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from hilum.cli.show import TrainingProgress, banner, counting, figures_in_words, print_json, say
+from hilum.cli.show import TrainingProgress, banner, counting, say
 
 if TYPE_CHECKING:
     from hilum.bundle import Bundle
     from hilum.data.cohort import Cohort
-    from hilum.evaluation import Evaluation
     from hilum.recipe import Recipe
 
 
@@ -74,68 +73,3 @@ def train_bundle(recipe: Recipe, cohort: Cohort, target: Path, *, resume: bool) 
         f"on {agreement.n} {agreement.role} images"
     )
     return bundle
-
-
-def evaluate_bundle(bundle: Bundle, cohort: Cohort, role: str, out: Path, *, as_json: bool) -> None:
-    """Predict and evaluate one role, write the files, and print the figures."""
-    import numpy as np
-
-    from hilum.data.roles import assign_roles
-    from hilum.errors import HilumError
-    from hilum.evaluation import evaluate
-    from hilum.evaluation.report.classic import write_classic_report
-    from hilum.predict import predict
-
-    if bundle.folder.resolve() in (out.resolve(), *out.resolve().parents):
-        raise HilumError(out, "lies inside the bundle", remedy="name another folder with --out")
-    recipe = bundle.manifest.recipe
-    cohort, ledger = assign_roles(
-        cohort, tune_fraction=recipe["data"]["tune_fraction"], seed=recipe["seed"]
-    )
-    chosen = cohort.with_role(role)  # type: ignore[arg-type]
-    with counting("predicting", "images") as progress:
-        predictions = predict(bundle, chosen, progress=progress)
-    evaluation = evaluate(
-        predictions,
-        bundle.thresholds(),
-        bundle=bundle.digest,
-        source=chosen.name,
-        role=role,
-        synthetic=chosen.synthetic or bundle.manifest.synthetic,
-        rng=np.random.default_rng(0),
-        warnings=_warnings(bundle, cohort, ledger.roles[role], role),
-    )
-    written = write_classic_report(out, predictions, evaluation, chosen.radiograph)
-    if role == "test":
-        auroc = {f: figures["auroc"].value for f, figures in evaluation.figures.items()}
-        if not bundle.record_opening(role, chosen.name, len(chosen), auroc):
-            say(f"note: {bundle.folder} cannot be written; its ledger of openings lacks this one")
-    report(evaluation, out, sorted(path.name for path in written), as_json=as_json)
-
-
-def _warnings(bundle: Bundle, cohort: Cohort, now: dict[str, Any], role: str) -> list[str]:
-    """What must be told beside the figures: of the images, and of bundle against images."""
-    told = list(cohort.warnings)
-    told += [f"at training: {w}" for w in bundle.manifest.warnings if w not in cohort.warnings]
-    if cohort.name != bundle.manifest.source:
-        told.append(f"the bundle was trained on {bundle.manifest.source}, not on {cohort.name}")
-    elif now["digest"] != bundle.manifest.roles["roles"][role]["digest"]:
-        told.append(f"role {role} does not hold the images it held when the bundle was trained")
-    return told
-
-
-def report(evaluation: Evaluation, out: Path, files: list[str], *, as_json: bool) -> None:
-    """Figures on stdout, as JSON or in words."""
-    if as_json:
-        import json
-
-        plain = json.loads(evaluation.to_json())
-        del plain["curves"]
-        print_json({"out": str(out), "files": files, "evaluation": plain})
-        return
-    for line in figures_in_words(evaluation):
-        print(line)
-    for warning in evaluation.warnings:
-        print(f"warning: {warning}")
-    print(f"{out}: {', '.join(files)}")
-    print("Research use only: not a medical device.")

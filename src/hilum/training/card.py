@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hilum.bundle import NOT_A_DEVICE, Manifest
-from hilum.calibration import OperatingPoint
+from hilum.calibration import ChosenCalibrator, ConformalLimits, OperatingPoint
 from hilum.estimates import Estimate
 
 
@@ -24,18 +24,16 @@ def model_card(manifest: Manifest) -> str:
         counts = facts["n_by_label"][manifest.findings[0]]
         lines.append(f"| {role} | {facts['n']:,} | {counts['present']:,} | {counts['absent']:,} |")
     lines += ["", "## On the roles that training used", ""]
-    lines += ["Optimistic: `tune` stopped training, `calibrate` set temperature and threshold.", ""]
+    lines += [
+        "Optimistic: `tune` stopped training, and `calibrate` fixed all that stands below.",
+        "",
+    ]
     for finding in manifest.findings:
         for role, figures in manifest.figures.items():
             auroc = Estimate.from_dict(figures[finding]["auroc"])
             lines.append(f"- {finding}, {role}: AUROC {auroc.in_words(4)}")
-        for plain in manifest.operating_points[finding]:
-            point = OperatingPoint.from_dict(plain)
-            lines.append(
-                f"- {finding}, point {point.name}, probability >= {point.threshold:.4g}, chosen on "
-                f"calibrate ({point.rule}): sensitivity {point.sensitivity.in_words()}, "
-                f"specificity {point.specificity.in_words()}"
-            )
+    for finding in manifest.findings:
+        lines += ["", f"## Fixed on calibrate: {finding}", "", *_fixed(manifest, finding)]
     if manifest.warnings:
         lines += ["", "## Warnings", "", *(f"- {warning}" for warning in manifest.warnings)]
     lines += [
@@ -47,3 +45,25 @@ def model_card(manifest: Manifest) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _fixed(manifest: Manifest, finding: str) -> list[str]:
+    """Calibrator, operating points and conformal limits of one finding."""
+    chosen = ChosenCalibrator.from_dict(manifest.calibrators[finding])
+    lines = [f"Calibrator: {chosen.calibrator.in_words()}, {chosen.reason}.", ""]
+    if chosen.log_loss:
+        lines += [f"| calibrator | log loss, {chosen.folds}-fold cross-validated |", "|---|---|"]
+        lines += [f"| {kind} | {loss:.4f} |" for kind, loss in chosen.log_loss.items()]
+        lines.append("")
+    lines += ["| point | probability from | rule | sensitivity | specificity |", "|---" * 5 + "|"]
+    for plain in manifest.operating_points[finding]:
+        point = OperatingPoint.from_dict(plain)
+        deployed = " (deployed)" if point.name == manifest.deployed else ""
+        lines.append(
+            f"| {point.name}{deployed} | {point.threshold:.4g} | {point.rule} "
+            f"| {point.sensitivity.in_words()} | {point.specificity.in_words()} |"
+        )
+    if finding in manifest.conformal:
+        limits = ConformalLimits.from_dict(manifest.conformal[finding])
+        lines += ["", f"Prediction sets: {limits.in_words()}."]
+    return lines

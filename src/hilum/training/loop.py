@@ -126,7 +126,9 @@ def fit(
     positive_weight_f = _positive_weights(train_label_nf, settings).to(fabric.device)
 
     state = _State(best={name: t.detach().clone() for name, t in classifier.state_dict().items()})
-    facts: dict[str, object] = {"recipe": recipe.model_dump(mode="json"), "data": data.digest}
+    # What is fitted after training may be changed without training again.
+    settled = recipe.model_dump(mode="json", exclude={"calibration"})
+    facts: dict[str, object] = {"recipe": settled, "data": data.digest}
     metrics = folder / METRICS
     with seeded(recipe.seed, fabric.device), stop_requested() as stop:
         if resume:

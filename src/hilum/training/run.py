@@ -10,7 +10,7 @@ import json
 import platform
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -27,17 +27,11 @@ from hilum.bundle import (
     Engine,
     Manifest,
     bundle_draft,
+    deployment,
     refuse_foreign_folder,
     seal_bundle,
 )
-from hilum.calibration import (
-    OperatingPoint,
-    Temperature,
-    fit_temperature,
-    target_sensitivity,
-    target_specificity,
-    youden,
-)
+from hilum.calibration import Calibration, fit_calibration
 from hilum.data.cohort import ROLES, Cohort, Role
 from hilum.data.preprocessing import Resize, Step
 from hilum.data.roles import RoleLedger, assign_roles
@@ -46,12 +40,13 @@ from hilum.evaluation import evaluate
 from hilum.model.backbones import make_backbone
 from hilum.model.classifier import Classifier
 from hilum.predict import as_predictions, engine_logits
-from hilum.recipe import CalibrationPart, Recipe
+from hilum.recipe import Recipe
 from hilum.training.card import model_card
 from hilum.training.checkpoint import NAME as CHECKPOINT
 from hilum.training.checkpoint import save_tensors
 from hilum.training.engine import export_engine
 from hilum.training.loop import METRICS, TrainingSet, Watcher, fit, logits, seeded
+from hilum.units import units_of
 
 # OpenVINO's fp32 kernels and torch's add in another order; beyond this it is another network.
 AGREEMENT_LIMIT = 1e-4
@@ -102,9 +97,7 @@ def train(
         used: tuple[Role, ...] = ("tune", "calibrate")
         logit_nf = {role: engine_logits(engine, steps, roles[role]) for role in used}
         agreement = _agreement(classifier, logit_nf["calibrate"], steps, roles["calibrate"])
-        calibrators, points = _calibrate(
-            logit_nf["calibrate"], roles["calibrate"], recipe.calibration
-        )
+        fitted = _calibrate(logit_nf["calibrate"], roles["calibrate"], recipe)
         manifest = Manifest(
             name=recipe.name,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -117,15 +110,19 @@ def train(
             ),
             preprocessing=steps,
             engine=Engine(input_size=size, agreement=agreement),
-            calibrators={f: c.to_dict() for f, c in calibrators.items()},
-            operating_points={f: (p.to_dict(),) for f, p in points.items()},
-            deployed=recipe.calibration.operating_point,
+            calibrators={f: each.chosen.to_dict() for f, each in fitted.items()},
+            operating_points={
+                f: tuple(point.to_dict() for point in each.points.values())
+                for f, each in fitted.items()
+            },
+            conformal={f: each.limits.to_dict() for f, each in fitted.items()},
+            deployed=recipe.calibration.deployed,
             source=cohort.name,
             synthetic=cohort.synthetic,
-            warnings=cohort.warnings,
+            warnings=(*cohort.warnings, *(w for each in fitted.values() for w in each.warnings)),
             roles=ledger.to_dict(),
             figures={
-                role: _figures(logits_of_role, roles[role], calibrators, points)
+                role: _figures(logits_of_role, roles[role], fitted, recipe.calibration.deployed)
                 for role, logits_of_role in logit_nf.items()
             },
             recipe=recipe.model_dump(mode="json"),
@@ -159,22 +156,22 @@ def _refuse_foreign_work(work: Path) -> None:
 
 
 def _calibrate(
-    logit_nf: NDArray[np.float64], cohort: Cohort, settings: CalibrationPart
-) -> tuple[dict[str, Temperature], dict[str, OperatingPoint]]:
-    calibrators, points = {}, {}
-    for f, finding in enumerate(cohort.findings):
-        label_n = cohort.label_nf[:, f]
-        calibrator = fit_temperature(logit_nf[:, f], label_n)
-        prob_n = calibrator.prob(logit_nf[:, f])
-        calibrators[finding] = calibrator
-        match settings.operating_point, settings.target:
-            case "sensitivity", float(target):
-                points[finding] = target_sensitivity(prob_n, label_n, target, name="sensitivity")
-            case "specificity", float(target):
-                points[finding] = target_specificity(prob_n, label_n, target, name="specificity")
-            case _:
-                points[finding] = youden(prob_n, label_n)
-    return calibrators, points
+    logit_nf: NDArray[np.float64], cohort: Cohort, recipe: Recipe
+) -> dict[str, Calibration]:
+    patient = cohort.table["patient_id"].astype(object)
+    units = units_of(patient.where(patient.notna(), None).to_numpy(dtype=object))
+    return {
+        finding: fit_calibration(
+            finding,
+            logit_nf[:, f],
+            cohort.label_nf[:, f],
+            recipe.calibration,
+            units=units,
+            # One generator each, so that a finding's folds do not hang on how many stand before it.
+            rng=np.random.default_rng(recipe.seed),
+        )
+        for f, finding in enumerate(cohort.findings)
+    }
 
 
 def _agreement(
@@ -199,14 +196,18 @@ def _agreement(
 def _figures(
     logit_nf: NDArray[np.float64],
     cohort: Cohort,
-    calibrators: dict[str, Temperature],
-    points: dict[str, OperatingPoint],
+    fitted: Mapping[str, Calibration],
+    deployed: str,
 ) -> dict[str, dict[str, object]]:
     """Figures on a role that training has used: optimistic, and kept to be compared with test."""
-    thresholds = {finding: point.threshold for finding, point in points.items()}
     evaluation = evaluate(
-        as_predictions(cohort, logit_nf, calibrators, thresholds),
-        {finding: {"deployed": threshold} for finding, threshold in thresholds.items()},
+        as_predictions(
+            cohort,
+            logit_nf,
+            {finding: each.chosen.calibrator for finding, each in fitted.items()},
+            {finding: each.points[deployed].threshold for finding, each in fitted.items()},
+        ),
+        {f: deployment(each.points, deployed, each.limits, {}) for f, each in fitted.items()},
         bundle=None,
         source=cohort.name,
         role=str(cohort.table["role"].iloc[0]),

@@ -1,0 +1,270 @@
+"""Judging: evaluate a bundle or anybody's predictions, write the report, and say so."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hilum.cli.show import counting, figures_in_words, print_json, say
+from hilum.cli.work import open_cohort, open_cohort_or_phantom
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from hilum.bundle import Bundle
+    from hilum.data.cohort import Cohort
+    from hilum.evaluation import Deployment, Evaluation, Predictions
+    from hilum.evaluation.foreign import Headers
+    from hilum.evaluation.subgroups import GroupBy
+
+SEED = 0  # of the resamples: the same predictions give the same report
+
+
+def evaluate_on(
+    path: Path,
+    on: str,
+    data: Path | None,
+    out: Path,
+    *,
+    prevalences: Sequence[float],
+    by: Sequence[GroupBy] | None,
+    as_json: bool,
+) -> None:
+    """Evaluate the bundle at `path` on `SOURCE[:ROLE]`, by default its own source, role test."""
+    from hilum.bundle import load_bundle
+    from hilum.columns import SUBGROUPS
+    from hilum.data.cohort import ROLES
+    from hilum.errors import HilumError
+
+    if path.suffix.lower() in (".csv", ".parquet"):
+        raise HilumError(path, "is no bundle", remedy=f"hilum evaluate --predictions {path}")
+    bundle = load_bundle(path)
+    source, _, role = on.partition(":")
+    if role and role not in ROLES:
+        raise HilumError("--on", f"role {role!r}", expected=", ".join(ROLES))
+    if source and role not in ("", "test") and source != bundle.manifest.source:
+        raise HilumError(
+            f"--on {on}",
+            f"the bundle was trained on {bundle.manifest.source}, which may hold these very films",
+            expected="role test of another source",
+        )
+    for group in by or ():
+        if group.column not in SUBGROUPS:
+            raise HilumError(
+                "--group", f"no column {group.column!r}", expected=", ".join(SUBGROUPS)
+            )
+    with output_folder(out):
+        open_ = open_cohort if source else open_cohort_or_phantom
+        cohort = open_(source or bundle.manifest.source, data)
+        evaluate_bundle(
+            bundle, cohort, role or "test", out, prevalences=prevalences, by=by, as_json=as_json
+        )
+
+
+def evaluate_bundle(
+    bundle: Bundle,
+    cohort: Cohort,
+    role: str,
+    out: Path,
+    *,
+    prevalences: Sequence[float] = (),
+    by: Sequence[GroupBy] | None = None,
+    as_json: bool,
+) -> None:
+    """Predict and evaluate one role of a cohort, write the report, and print the figures."""
+    from hilum.data.roles import assign_roles
+    from hilum.errors import HilumError
+    from hilum.predict import predict
+
+    if bundle.folder.resolve() in (out.resolve(), *out.resolve().parents):
+        raise HilumError(out, "lies inside the bundle", remedy="name another folder with --out")
+    recipe = bundle.manifest.recipe
+    cohort, ledger = assign_roles(
+        cohort, tune_fraction=recipe["data"]["tune_fraction"], seed=recipe["seed"]
+    )
+    chosen = cohort.with_role(role)  # type: ignore[arg-type]
+    with counting("predicting", "images") as progress:
+        predictions = predict(bundle, chosen, progress=progress)
+    synthetic = chosen.synthetic or bundle.manifest.synthetic
+    _evaluate_and_report(
+        replace(predictions, synthetic=synthetic),
+        bundle.deployments(),
+        out,
+        bundle=bundle,
+        source=chosen.name,
+        role=role,
+        image_of=chosen.radiograph,
+        prevalences=prevalences,
+        by=by,
+        warnings=_warnings(bundle, cohort, ledger.roles[role], role),
+        as_json=as_json,
+    )
+
+
+def evaluate_predictions(
+    path: Path,
+    headers: Headers,
+    out: Path,
+    *,
+    threshold: float | None,
+    source: str,
+    role: str,
+    prevalences: Sequence[float],
+    as_json: bool,
+) -> None:
+    """Read and evaluate anybody's predictions, write the report, and print the figures.
+
+    threshold: the deployed operating point on probability, None when it is not known
+    """
+    from hilum.errors import HilumError
+    from hilum.evaluation import Deployment
+    from hilum.evaluation.foreign import read_foreign
+
+    if path.resolve() == (out / "predictions.parquet").resolve():
+        raise HilumError(
+            path, "would be written over by the report", remedy="name another folder with --out"
+        )
+    with counting(f"reading {path.name}", "rows") as progress:
+        read = read_foreign(path, headers, threshold=threshold, progress=progress)
+    say(f"{path.name}: {len(read.predictions):,} rows; {read.columns.in_words()}")
+    given = {} if threshold is None else {"deployed": threshold}
+    deployment = Deployment(given, dict.fromkeys(given, "given by the user"))
+    with output_folder(out):
+        _evaluate_and_report(
+            read.predictions,
+            dict.fromkeys(read.predictions.findings, deployment),
+            out,
+            file=path,
+            source=source,
+            role=role,
+            prevalences=prevalences,
+            by=read.by,
+            warnings=read.warnings,
+            as_json=as_json,
+        )
+
+
+def _evaluate_and_report(
+    predictions: Predictions,
+    deployments: Mapping[str, Deployment],
+    out: Path,
+    *,
+    source: str,
+    role: str,
+    bundle: Bundle | None = None,
+    file: Path | None = None,
+    image_of: Callable[[int], NDArray[np.float32]] | None = None,
+    prevalences: Sequence[float],
+    by: Sequence[GroupBy] | None,
+    warnings: Sequence[str],
+    as_json: bool,
+) -> None:
+    """What a bundle's predictions and anybody else's share.
+
+    bundle: what made the predictions; its ledger gets a line when they are on `test`
+    file: where they were read from when no bundle made them
+    """
+    import numpy as np
+
+    from hilum.evaluation import evaluate
+    from hilum.evaluation.report import Facts, installed_versions, write_report
+
+    with counting("evaluating", "findings") as progress:
+        evaluation = evaluate(
+            predictions,
+            deployments,
+            bundle=None if bundle is None else bundle.digest,
+            source=source,
+            role=role,
+            synthetic=predictions.synthetic,
+            rng=np.random.default_rng(SEED),
+            prevalences=prevalences,
+            by=by,
+            warnings=warnings,
+            progress=progress,
+        )
+    facts = Facts(_command(), installed_versions(), seed=SEED)
+    if bundle is not None:
+        # Written down before the report, which tells of this opening, too.
+        _record_opening(bundle, evaluation)
+        manifest = bundle.manifest.model_dump(mode="json")
+        facts = replace(facts, model=manifest, openings=tuple(bundle.openings()))
+    if file is not None:
+        facts = replace(facts, predictions_file=str(file), predictions_sha256=_sha256(file))
+    written = write_report(out, predictions, evaluation, image_of=image_of, facts=facts)
+    files = sorted(path.relative_to(out).as_posix() for path in written)
+    report(evaluation, out, files, as_json=as_json)
+
+
+def _record_opening(bundle: Bundle, evaluation: Evaluation) -> None:
+    if evaluation.role != "test":
+        return
+    auroc = {f: figures["auroc"].value for f, figures in evaluation.figures.items()}
+    if not bundle.record_opening(evaluation.role, evaluation.source, evaluation.n, auroc):
+        say(f"note: {bundle.folder} cannot be written; its ledger of openings lacks this one")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _command() -> str:
+    """What was typed, as one would type it again."""
+    return shlex.join(["hilum", *sys.argv[1:]])
+
+
+@contextmanager
+def output_folder(out: Path) -> Iterator[None]:
+    """See that `out` can be written before hours are spent; a run that ends in an error takes
+    the folders away again that it made and left empty.
+
+    Raises OutputError.
+    """
+    from hilum.writing import refuse_unwritable
+
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
+        refuse_unwritable(out)
+        yield
+    except BaseException:
+        for folder in made:
+            with suppress(OSError):  # not empty, or never made
+                folder.rmdir()
+        raise
+
+
+def _warnings(bundle: Bundle, cohort: Cohort, now: dict[str, Any], role: str) -> list[str]:
+    """What must be told beside the figures: of the images, and of bundle against images."""
+    told = list(cohort.warnings)
+    told += [f"at training: {w}" for w in bundle.manifest.warnings if w not in cohort.warnings]
+    if cohort.name != bundle.manifest.source:
+        told.append(f"the bundle was trained on {bundle.manifest.source}, not on {cohort.name}")
+    elif now["digest"] != bundle.manifest.roles["roles"][role]["digest"]:
+        told.append(f"role {role} does not hold the images it held when the bundle was trained")
+    return told
+
+
+def report(evaluation: Evaluation, out: Path, files: list[str], *, as_json: bool) -> None:
+    """Figures on stdout, as JSON or in words."""
+    if as_json:
+        import json
+
+        plain = json.loads(evaluation.to_json())
+        del plain["curves"]
+        print_json({"out": str(out), "files": files, "evaluation": plain})
+        return
+    for line in figures_in_words(evaluation):
+        print(line)
+    for warning in evaluation.warnings:
+        print(f"warning: {warning}")
+    shown = {file if "/" not in file else f"{file.partition('/')[0]}/" for file in files}
+    print(f"{out}: {', '.join(sorted(shown))}")
+    print("Research use only: not a medical device.")
