@@ -392,7 +392,7 @@ def seal_bundle(draft: Path, target: Path, manifest: Manifest) -> Bundle:
     for each in sorted(draft.rglob("*")):
         if each.is_file():
             each.chmod(0o644)  # safetensors writes for its owner alone; a container is another
-            files[each.relative_to(draft).as_posix()] = _sha256(each)
+            files[each.relative_to(draft).as_posix()] = sha256_of(each)
     values = manifest.model_copy(update={"files": files}).model_dump(mode="json")
     values["digest"] = _seal(values)
     with (draft / MANIFEST).open("w", encoding="utf-8") as file:
@@ -431,6 +431,7 @@ def _seal(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """A file's digest, in hex; read piece by piece."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,12 +7,19 @@ from hilum.estimates import Z95, wilson
 from hilum.evaluation.discrimination import Ranking, average_precision, average_precisions
 from hilum.evaluation.intervals import (
     CHUNK,
+    Resampling,
     bootstrap_on_logits,
     delong,
     percentile,
-    resampled_counts,
 )
 from hilum.units import Units, proportion, units_of
+
+
+def resampled_counts(
+    units: Units, rng: np.random.Generator, resamples: int
+) -> list[NDArray[np.int32]]:
+    resampling = Resampling.of(units, rng, resamples)
+    return [resampling.counts(chunk, units.unit_n) for chunk in range(len(resampling.seeds))]
 
 
 def images(n: int) -> Units:
@@ -44,7 +51,7 @@ def test_images_without_a_patient_id_count_as_patients() -> None:
 
 def test_resamples_draw_whole_patients_as_many_as_there_are() -> None:
     units = patients(np.array([0, 0, 1, 2, 2, 2]))
-    count_bn = np.concatenate(list(resampled_counts(units, np.random.default_rng(0), 500)))
+    count_bn = np.concatenate(resampled_counts(units, np.random.default_rng(0), 500))
     assert count_bn.shape == (500, 6)
     assert (count_bn[:, 0] == count_bn[:, 1]).all()
     assert (count_bn[:, 3] == count_bn[:, 5]).all()

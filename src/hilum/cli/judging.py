@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -92,9 +91,8 @@ def evaluate_bundle(
     chosen = cohort.with_role(role)  # type: ignore[arg-type]
     with counting("predicting", "images") as progress:
         predictions = predict(bundle, chosen, progress=progress)
-    synthetic = chosen.synthetic or bundle.manifest.synthetic
     _evaluate_and_report(
-        replace(predictions, synthetic=synthetic),
+        predictions,
         bundle.deployments(),
         out,
         bundle=bundle,
@@ -173,6 +171,7 @@ def _evaluate_and_report(
     """
     import numpy as np
 
+    from hilum.bundle import sha256_of
     from hilum.evaluation import evaluate
     from hilum.evaluation.report import Facts, installed_versions, write_report
 
@@ -197,7 +196,7 @@ def _evaluate_and_report(
         manifest = bundle.manifest.model_dump(mode="json")
         facts = replace(facts, model=manifest, openings=tuple(bundle.openings()))
     if file is not None:
-        facts = replace(facts, predictions_file=str(file), predictions_sha256=_sha256(file))
+        facts = replace(facts, predictions_file=str(file), predictions_sha256=sha256_of(file))
     written = write_report(out, predictions, evaluation, image_of=image_of, facts=facts)
     files = sorted(path.relative_to(out).as_posix() for path in written)
     report(evaluation, out, files, as_json=as_json)
@@ -209,11 +208,6 @@ def _record_opening(bundle: Bundle, evaluation: Evaluation) -> None:
     auroc = {f: figures["auroc"].value for f, figures in evaluation.figures.items()}
     if not bundle.record_opening(evaluation.role, evaluation.source, evaluation.n, auroc):
         say(f"note: {bundle.folder} cannot be written; its ledger of openings lacks this one")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _command() -> str:

@@ -134,7 +134,7 @@ class TrainingProgress:
 
 def figures_in_words(evaluation: Evaluation) -> Iterator[str]:
     """The few figures a person wants first, each with its interval."""
-    from hilum.evaluation.report.reading import calibrated
+    from hilum.evaluation.report.reading import calibrated, shown_points
 
     for finding in evaluation.findings:
         counts = evaluation.n_by_label[finding]
@@ -146,11 +146,7 @@ def figures_in_words(evaluation: Evaluation) -> Iterator[str]:
         yield f"  AUROC                 {figures['auroc'].in_words(4)}"
         loss = "log loss, calibrated" if calibrated(evaluation, finding) else "log loss"
         yield f"  {loss:<20}  {figures['log_loss'].in_words(4)}"
-        points = dict(evaluation.operating_points[finding])
-        if points["deployed"].threshold == 0.5 and not points["deployed"].rule:
-            points["0.5 (stands in for deployed)"] = points.pop("0.5")
-            del points["deployed"]
-        for name, point in points.items():
+        for name, point in shown_points(evaluation, finding).items():
             yield f"  at {name} (probability >= {point.threshold:.4g})"
             for figure in ("accuracy", "sensitivity", "specificity"):
                 yield f"    {figure:<19} {point.figures[figure].in_words(4)}"

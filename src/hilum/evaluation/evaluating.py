@@ -90,6 +90,7 @@ def evaluate(
     for done, finding in enumerate(predictions.findings):
         y_n, prob_n = predictions.label(finding), predictions.prob(finding)
         known_n = ~np.isnan(y_n)
+        known_units = units.where(known_n)
         deployment = deployments.get(finding, Deployment({}))
         points, said = _points(finding, deployment.thresholds)
         told += said
@@ -109,7 +110,7 @@ def evaluate(
             prob_n[known_n],
             predictions.logit(finding)[known_n],
             y_n[known_n],
-            units.where(known_n),
+            known_units,
             points,
             resampling,
             units.unit_n[known_n],
@@ -118,7 +119,7 @@ def evaluate(
         )
         if deployment.set_limits is not None:
             sets[finding] = prediction_sets(
-                prob_n[known_n], y_n[known_n], units.where(known_n), deployment.set_limits
+                prob_n[known_n], y_n[known_n], known_units, deployment.set_limits
             )
             told += shortfall_in_words(finding, sets[finding])
         told += _on_targets(finding, deployment.targets, results[finding])

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import logit
 
 from hilum.evaluation.near_duplicates import NearDuplicates, Pair
 from hilum.evaluation.predictions import Predictions
+from hilum.evaluation.utility import confidence
 
 Rows = tuple[int, ...]
 
@@ -94,10 +94,7 @@ def uncertain(predictions: Predictions, finding: str, threshold: float, most: in
     There 0.02 lies as far from 0.01 as 0.99 from 0.98. A probability of 0 or 1 is infinitely far
     from any threshold but itself.
     """
-    prob_n = predictions.prob(finding)
-    at_n = prob_n == threshold
-    with np.errstate(invalid="ignore"):  # infinity less itself, where both are 0 or both are 1
-        distance_n = np.where(at_n, 0.0, np.abs(logit(prob_n) - logit(threshold)))
+    distance_n = confidence(predictions.prob(finding), threshold)
     # Infinitely far is not uncertain, however few others there are.
     near_n = np.argsort(distance_n, kind="stable")[: int(np.isfinite(distance_n).sum())]
     return _rows(near_n[:most])

@@ -22,6 +22,7 @@ from hilum.evaluation.intervals import (
     Resampling,
     bootstrap_on_logits,
     delong,
+    moved,
     moved_percentile,
     one_class,
     percentile,
@@ -70,18 +71,15 @@ _FIGURES: tuple[tuple[str, str, int], ...] = (
     ("ici", "ici", 0),
     ("augrc", "augrc", 0),
 )
-# Of the deployed point, of which means over findings are given.
-_MEANS_AT_POINT = (
-    "accuracy",
-    "sensitivity",
-    "specificity",
-    "ppv",
-    "npv",
-    "f1",
-    "balanced_accuracy",
-    "mcc",
-    "net_benefit",
+# As a report has them: intercept and slope before the last, which is of another kind.
+_ORDER = (
+    *(name for name, _, _ in _FIGURES[:-1]),
+    "calibration_intercept",
+    "calibration_slope",
+    _FIGURES[-1][0],
 )
+# Of the deployed point, of which means over findings are given.
+_MEANS_AT_POINT = tuple(name for name in POINT_FIGURES if not name.startswith("lr_"))
 _OF_SQUARES = ("ece", "ece_uncalibrated")
 _DISTANCES = ("ece_equal_width", "ici")  # never below 0, so noise alone raises them
 _BOTH = tuple(name for name, _, _ in _FIGURES[:7])
@@ -151,27 +149,24 @@ def finding_figures(
             figures[name] = Estimate.missing(reason, sample.n)
             continue
         value, value_b = float(data[statistic][0, k]), resampled[statistic][:, k]
-        kept[name] = _roots(value, value_b) if name in _OF_SQUARES else value_b
+        kept[name] = roots(value, value_b) if name in _OF_SQUARES else value_b
         figures[name] = resampled_estimate(name, value, value_b, sample.n, sample.units)
     deployed = [*points].index("deployed")
     kept |= {name: resampled[name][:, deployed] for name in _MEANS_AT_POINT}
     if both is None:
         figures["auroc"] = delong(sample.ranking.rank_n, sample.ranking.y_n, sample.units)
-    figures = _in_order(
-        figures,
-        calibration_intercept=rel.calibration_intercept(
-            sample.ranking.score_n, sample.ranking.y_n, sample.units
-        ),
-        calibration_slope=rel.calibration_slope(
-            sample.ranking.score_n, sample.ranking.y_n, sample.units
-        ),
-    )
+    regressed = (sample.ranking.score_n, sample.ranking.y_n, sample.units)
+    figures["calibration_intercept"] = rel.calibration_intercept(*regressed)
+    figures["calibration_slope"] = rel.calibration_slope(*regressed)
     operating_points = {
         name: point_figures(sample, threshold, k, rules.get(name, ""), data, resampled, prevalences)
         for k, (name, threshold) in enumerate(points.items())
     }
     return FindingFigures(
-        figures, operating_points, curves_of(sample, points, data, resampled, both is None), kept
+        {name: figures[name] for name in _ORDER},
+        operating_points,
+        curves_of(sample, points, data, resampled, both is None),
+        kept,
     )
 
 
@@ -215,11 +210,9 @@ def _interval(name: str, value: float, value_b: Floats, n: int, units: Units) ->
     return found
 
 
-def _roots(square: float, square_b: Floats) -> Floats:
+def roots(square: float, square_b: Floats) -> Floats:
     """Roots of resampled squares, moved by their bias as `moved_percentile` moves them."""
-    given_b = square_b[~np.isnan(square_b)]
-    bias = float(given_b.mean()) - square if len(given_b) else 0.0
-    return np.sqrt(np.maximum(0.0, square_b - bias))
+    return np.sqrt(np.maximum(0.0, moved(square, square_b)))
 
 
 def resampled_estimate(name: str, value: float, value_b: Floats, n: int, units: Units) -> Estimate:
@@ -236,30 +229,19 @@ def resampled_estimate(name: str, value: float, value_b: Floats, n: int, units: 
     return Estimate(root, low, high, n, square.method, square.reason)
 
 
-def _in_order(figures: dict[str, Estimate], **calibration: Estimate) -> dict[str, Estimate]:
-    """Intercept and slope before the last figure, which is of another kind."""
-    last = figures.popitem()
-    return {**figures, **calibration, last[0]: last[1]}
-
-
 def _nothing(
     prob_n: Floats, y_n: Floats, points: Mapping[str, float], rules: Mapping[str, str]
 ) -> FindingFigures:
     """Every figure missing, with the reason that no image has a label."""
     missing = Estimate.missing(one_class(0, 0), 0)
-    names = [*(name for name, _, _ in _FIGURES), "calibration_intercept", "calibration_slope"]
     by_class: dict[str, Any] = {
-        label: {name: missing for name in ("precision", "recall", "f1")}
+        label: dict.fromkeys(("precision", "recall", "f1"), missing)
         for label in ("absent", "present")
     }
-    figures = {name: missing for name in POINT_FIGURES}
+    figures = dict.fromkeys(POINT_FIGURES, missing)
     nowhere = disc.confusion(prob_n, y_n, 0.5)
     return FindingFigures(
-        _in_order(
-            {name: missing for name in names[:-2]},
-            calibration_intercept=missing,
-            calibration_slope=missing,
-        ),
+        dict.fromkeys(_ORDER, missing),
         {
             name: PointFigures(threshold, rules.get(name, ""), nowhere, figures, by_class)
             for name, threshold in points.items()

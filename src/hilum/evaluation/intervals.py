@@ -10,7 +10,7 @@ within patients. Where each patient has one image these are the usual formulas, 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -74,18 +74,6 @@ class Resampling:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def resampled_counts(
-    units: Units, rng: np.random.Generator, resamples: int
-) -> Iterator[NDArray[np.int32]]:
-    """How often each image stands in each resample, in chunks of shape (b, n).
-
-    The chunks add up to `resamples` rows; none holds many more than CHUNK counts.
-    """
-    resampling = Resampling.of(units, rng, resamples)
-    for chunk in range(len(resampling.seeds)):
-        yield resampling.counts(chunk, units.unit_n)
-
-
 def percentile(value: float, value_b: NDArray[np.float64], n: int, units: Units) -> Estimate:
     """A figure with the 2.5th and 97.5th percentile of its resamples.
 
@@ -101,6 +89,13 @@ def percentile(value: float, value_b: NDArray[np.float64], n: int, units: Units)
     return Estimate(value, float(low), float(high), n, _drawn(given_b, value_b, units))
 
 
+def moved(value: float, value_b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Resamples less what they exceed the figure by on average; NaN stays NaN."""
+    given_b = value_b[~np.isnan(value_b)]
+    bias = float(given_b.mean()) - value if len(given_b) else 0.0
+    return value_b - bias
+
+
 def moved_percentile(value: float, value_b: NDArray[np.float64], n: int, units: Units) -> Estimate:
     """`percentile` of a figure that noise alone raises, with the bootstrap's own bias taken away.
 
@@ -108,9 +103,7 @@ def moved_percentile(value: float, value_b: NDArray[np.float64], n: int, units: 
     exceed the figure on average; their percentiles are moved down by it.
     Source: Efron & Tibshirani 1993, section 10.2 (bootstrap estimate of bias).
     """
-    given_b = value_b[~np.isnan(value_b)]
-    bias = float(given_b.mean()) - value if len(given_b) else 0.0
-    found = percentile(value, value_b - bias, n, units)
+    found = percentile(value, moved(value, value_b), n, units)
     if found.reason is not None:
         return found
     return replace(found, method=f"{found.method}, moved by their bias")
@@ -132,7 +125,7 @@ def bootstrap_on_logits(
         why_not = f"a figure of {value:g} has no logit"
     if why_not is not None:
         return Estimate(value, None, None, n, "none", why_not)
-    low, high = _on_logits(value, float(given_b.std()))
+    low, high = on_logits(value, float(given_b.std()))
     method = f"{_drawn(given_b, value_b, units)}, logit scale"
     return Estimate(value, low, high, n, method)
 
@@ -155,7 +148,7 @@ def _drawn(given_b: NDArray[np.float64], value_b: NDArray[np.float64], units: Un
     return f"{method}, {without} of them without the figure" if without else method
 
 
-def _on_logits(value: float, error: float) -> tuple[float, float]:
+def on_logits(value: float, error: float) -> tuple[float, float]:
     """Limits 1.96 standard errors away on the logit scale, by the delta method."""
     centre, half = float(np.log(value / (1 - value))), Z95 * error / (value * (1 - value))
     return float(expit(centre - half)), float(expit(centre + half))
@@ -193,7 +186,7 @@ def delong(score_n: NDArray[np.floating], y_n: NDArray[np.floating], units: Unit
             + 2 * float(sum_mu @ sum_ku) / (m * k)
         )
         if variance > 1e-20 and 0 < value < 1:
-            low, high = _on_logits(value, float(np.sqrt(variance)))
+            low, high = on_logits(value, float(np.sqrt(variance)))
             method = "DeLong, logit scale" + (", by patient" if units.clustered else "")
             return Estimate(value, low, high, len(y_n), method)
     low, high = _newcombe(value, m_units, k_units)

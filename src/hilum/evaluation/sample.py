@@ -44,7 +44,7 @@ class Bins:
         order_n = None if falls else np.argsort(-prob_n, kind="stable")
         if order_n is not None:
             prob_n, bin_n = prob_n[order_n], bin_n[order_n]
-        return cls(order_n, prob_n, _starts(bin_n))
+        return cls(order_n, prob_n, starts_of(bin_n))
 
     def counts(self, weight_bn: Floats, present_bn: Floats) -> tuple[Floats, Floats, Floats]:
         """Per row and bin: images, the sum of their probabilities, images with the finding."""
@@ -139,8 +139,8 @@ class Sample:
         wrong_n = (prob_n >= deployed) != (y_n == 1)
         smooth = SmoothCurve.fit(prob_n, y_n)
         binnings = {
-            "mass": _starts(rel.equal_mass_bins(prob_n, bins)),
-            "width": _starts(rel.equal_width_bins(prob_n)),
+            "mass": starts_of(rel.equal_mass_bins(prob_n, bins)),
+            "width": starts_of(rel.equal_width_bins(prob_n)),
         }
         if isinstance(smooth, SmoothCurve):
             binnings["smooth"] = smooth.starts
@@ -252,7 +252,7 @@ class Sample:
         return {"augrc": augrc_b[:, None], "generalised_risk": risk_bc}
 
 
-def _starts(bin_n: NDArray[np.intp]) -> NDArray[np.intp]:
+def starts_of(bin_n: NDArray[np.intp]) -> NDArray[np.intp]:
     """First image of each bin, bins being runs."""
     return np.flatnonzero(np.diff(bin_n, prepend=-1))
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from hilum.evaluation import discrimination as disc
 from hilum.evaluation import reliability as rel
 from hilum.evaluation.discrimination import Ranking
-from hilum.evaluation.sample import SENSITIVITIES, SPECIFICITIES, Runs
+from hilum.evaluation.sample import SENSITIVITIES, SPECIFICITIES, Runs, starts_of
 from hilum.evaluation.smooth_calibration import SmoothCurve
 
 Floats = NDArray[np.float64]
@@ -65,8 +65,7 @@ class Further:
             if isinstance(smooth, SmoothCurve):
                 binnings["smooth"] = smooth.starts
         if "ece_equal_width" in names:
-            bin_n = rel.equal_width_bins(ranking.score_n)
-            binnings["width"] = np.flatnonzero(np.diff(bin_n, prepend=-1))
+            binnings["width"] = starts_of(rel.equal_width_bins(ranking.score_n))
         chosen = tuple(name for name in FURTHER if name in names)
         return cls(chosen, ranking, Runs.of(binnings) if binnings else None, smooth)
 

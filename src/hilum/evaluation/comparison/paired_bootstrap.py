@@ -19,7 +19,9 @@ from hilum.evaluation import discrimination as disc
 from hilum.evaluation import reliability as rel
 from hilum.evaluation.comparison.further_figures import Further
 from hilum.evaluation.discrimination import Ranking
+from hilum.evaluation.figures import roots
 from hilum.evaluation.intervals import Resampling
+from hilum.evaluation.sample import starts_of
 from hilum.evaluation.utility import net_benefits
 
 Floats = NDArray[np.float64]
@@ -65,7 +67,7 @@ class Side:
         return cls(
             ranking,
             np.column_stack([rel.brier_scores(prob_n, y_n), rel.log_losses(prob_n, y_n), *hits]),
-            np.flatnonzero(np.diff(bin_n, prepend=-1)),
+            starts_of(bin_n),
             acting_t,
             Further.of(ranking, further),
         )
@@ -97,15 +99,15 @@ class Side:
         found = {
             "auroc": disc.aurocs(self.ranking, count_bn, called_bn, tp_bn),
             "average_precision": disc.average_precisions(self.ranking, count_bn, called_bn, tp_bn),
-            "brier": _share(sum_bk[:, 0], total_b),
-            "log_loss": _share(sum_bk[:, 1], total_b),
+            "brier": disc.share(sum_bk[:, 0], total_b),
+            "log_loss": disc.share(sum_bk[:, 1], total_b),
             "ece": rel.debiased_square_errors(n_bk, prob_bk, present_bk),
-            "sensitivity": _share(tp_b, present_b),
-            "specificity": _share(tn_b, tn_b + fp_b),
-            "accuracy": _share(tp_b + tn_b, total_b),
+            "sensitivity": disc.share(tp_b, present_b),
+            "specificity": disc.share(tn_b, tn_b + fp_b),
+            "accuracy": disc.share(tp_b + tn_b, total_b),
             "balanced_accuracy": disc.balanced_accuracy(tn_b, fp_b, fn_b, tp_b),
-            "ppv": _share(tp_b, tp_b + fp_b),
-            "npv": _share(tn_b, tn_b + fn_b),
+            "ppv": disc.share(tp_b, tp_b + fp_b),
+            "npv": disc.share(tn_b, tn_b + fn_b),
             "f1": disc.f1(tn_b, fp_b, fn_b, tp_b),
             "mcc": disc.mcc(tn_b, fp_b, fn_b, tp_b),
         } | {f"net_benefit_{t}": benefit_bt[:, t] for t in range(len(self.acting_t))}
@@ -145,15 +147,7 @@ def resampled_pair(
 def _rooted(value: dict[str, float], value_b: dict[str, Floats]) -> Resampled:
     """With the calibration error as the root of its square, its resamples first moved by their
     bias: drawing from the data adds their noise a second time (Efron & Tibshirani 1993, 10.2)."""
-    square_b = value_b["ece"]
-    bias = float(np.nanmean(square_b)) - value["ece"] if np.isfinite(square_b).any() else 0.0
     return Resampled(
         value | {"ece": float(np.sqrt(max(0.0, value["ece"])))},
-        value_b | {"ece": np.sqrt(np.maximum(0.0, square_b - bias))},
+        value_b | {"ece": roots(value["ece"], value_b["ece"])},
     )
-
-
-def _share(hit_b: NDArray[np.generic], of_b: NDArray[np.generic]) -> Floats:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        share_b = np.true_divide(hit_b, of_b)
-    return np.where(np.asarray(of_b) == 0, np.nan, share_b)

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit, stdtr, stdtrit
+from scipy.special import stdtr, stdtrit
 from scipy.stats import fisher_exact
 
 from hilum.estimates import Z95, Estimate, wilson
-from hilum.evaluation.intervals import FEW, delong
+from hilum.evaluation.intervals import FEW, delong, on_logits
 from hilum.evaluation.reliability import (
     bins_for,
     brier_scores,
@@ -104,7 +104,7 @@ def auroc(rank_n: NDArray[np.floating], y_n: Floats, units: Units, at_k: Positio
             + 2 * float(push_mu @ push_ku)
         )
         if variance > 1e-20:
-            low, high = _on_logits(value, variance)
+            low, high = on_logits(value, float(np.sqrt(variance)))
             method = "DeLong, logit scale" + (", by patient" if clustered else "")
             return Part(value, low, high, n, n, degrees, method, push_mu + push_ku)
     found = delong(rank_n[at_k], y_n[at_k], units.where(at_k))
@@ -128,7 +128,7 @@ def brier(prob_n: Floats, y_n: Floats, units: Units, at_k: Positions) -> Estimat
     if variance <= 1e-20 or not 0 < value < 1:
         return Estimate(value, None, None, n, "none", "every image has the same squared error")
     method = f"normal on the logit scale, sandwich by {units.kind}"
-    return Estimate(value, *_on_logits(value, variance), n, method)
+    return Estimate(value, *on_logits(value, float(np.sqrt(variance))), n, method)
 
 
 def calibration_error(prob_n: Floats, y_n: Floats, units: Units, at_k: Positions) -> Estimate:
@@ -234,11 +234,6 @@ def _above(other_k: NDArray[np.bool_], tie_k: NDArray[np.intp]) -> Floats:
     tied_t = np.bincount(tie_k, weights=other_k)
     above_k: Floats = (np.cumsum(tied_t) - tied_t / 2)[tie_k]
     return above_k
-
-
-def _on_logits(value: float, variance: float) -> tuple[float, float]:
-    half = Z95 * float(np.sqrt(variance)) / (value * (1 - value))
-    return float(expit(logit(value) - half)), float(expit(logit(value) + half))
 
 
 def _degrees(part: Part, rest: Part) -> float:
