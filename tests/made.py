@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from hilum.evaluation import Deployment, Evaluation, Predictions, evaluate
 from hilum.recipe import Recipe, make_recipe
 
 
@@ -29,4 +32,20 @@ def small_recipe(**train: object) -> Recipe:
             "input": {"size": 64},
             "train": {"epochs": 1, "batch_size": 16, **train},
         }
+    )
+
+
+def evaluated(
+    predictions: Predictions, deployments: Mapping[str, Deployment], **more: Any
+) -> Evaluation:
+    """An evaluation of nobody's bundle on simulated images; `more` goes to `evaluate`."""
+    return evaluate(
+        predictions,
+        deployments,
+        bundle=None,
+        source="simulated",
+        role="test",
+        synthetic=False,
+        rng=np.random.default_rng(0),
+        **more,
     )

@@ -13,6 +13,7 @@ from hilum.evaluation import Deployment, Evaluation, Predictions, evaluate
 from hilum.evaluation import reliability as rel
 from hilum.evaluation.sample import Sample
 from hilum.units import units_of
+from made import evaluated
 
 FIGURES = [
     "auroc",
@@ -441,14 +442,9 @@ def test_points_that_make_no_sense_are_refused(
     points: dict[str, dict[str, float]], words: str
 ) -> None:
     with pytest.raises(EvaluationError, match=words):
-        evaluate(
+        evaluated(
             simulated(),
             {finding: Deployment(thresholds) for finding, thresholds in points.items()},
-            bundle=None,
-            source="s",
-            role="test",
-            synthetic=False,
-            rng=np.random.default_rng(0),
         )
 
 
@@ -480,7 +476,7 @@ def test_probabilities_that_saturate_cost_no_rank() -> None:
     prob_n = expit(logit_n / 0.05)
     assert (prob_n == 1).sum() > 60
     saturated, exact = (
-        evaluate(
+        evaluated(
             Predictions.from_arrays(
                 ["Pneumonia"],
                 [str(i) for i in range(120)],
@@ -490,11 +486,6 @@ def test_probabilities_that_saturate_cost_no_rank() -> None:
                 threshold_f=[0.5],
             ),
             {"Pneumonia": Deployment({"deployed": 0.5})},
-            bundle=None,
-            source="made",
-            role="test",
-            synthetic=False,
-            rng=np.random.default_rng(0),
             resamples=100,
         )
         for prob in (prob_n, expit(logit_n))
@@ -533,14 +524,9 @@ def test_every_figure_of_degenerate_data_is_given_or_says_why(name: str, patient
         threshold_f=[0.4],
         patient_id_n=[i % patients for i in range(len(y))] if patients else None,
     )
-    evaluation = evaluate(
+    evaluation = evaluated(
         predictions,
         {"Pneumonia": Deployment({"deployed": 0.4, "all": 0.0, "none": 1.0})},
-        bundle=None,
-        source="made",
-        role="test",
-        synthetic=False,
-        rng=np.random.default_rng(0),
         resamples=40,
         prevalences=[0.01],
     )
@@ -571,14 +557,9 @@ def test_the_mean_over_findings_is_resampled_with_the_same_patients() -> None:
             threshold_f=[0.5] * len(columns),
             patient_id_n=one.patient_id_n.tolist(),
         )
-        return evaluate(
+        return evaluated(
             predictions,
             {},
-            bundle=None,
-            source="simulated",
-            role="test",
-            synthetic=False,
-            rng=np.random.default_rng(0),
             resamples=300,
         ).macro
 
@@ -605,14 +586,9 @@ def test_the_mean_over_findings_is_resampled_with_the_same_patients() -> None:
 
 def test_stated_prevalences_give_each_point_its_ppv_and_npv() -> None:
     predictions = simulated()
-    evaluation = evaluate(
+    evaluation = evaluated(
         predictions,
         {"Pneumonia": Deployment({"deployed": 0.4}, {"deployed": "by hand"})},
-        bundle=None,
-        source="simulated",
-        role="test",
-        synthetic=False,
-        rng=np.random.default_rng(0),
         resamples=50,
         prevalences=[0.01, 0.2],
     )
@@ -630,14 +606,9 @@ def test_stated_prevalences_give_each_point_its_ppv_and_npv() -> None:
 @pytest.mark.parametrize("prevalence", [0.0, 1.0, -0.1, 5.0])
 def test_a_prevalence_that_is_no_share_is_refused(prevalence: float) -> None:
     with pytest.raises(EvaluationError, match="expected a share between 0 and 1"):
-        evaluate(
+        evaluated(
             simulated(),
             {},
-            bundle=None,
-            source="s",
-            role="test",
-            synthetic=False,
-            rng=np.random.default_rng(0),
             prevalences=[prevalence],
         )
 
@@ -707,14 +678,9 @@ def test_few_images_of_a_class_are_told() -> None:
 def test_a_point_that_misses_its_target_beyond_chance_is_told_and_no_other() -> None:
     points = {"deployed": 0.4, "low": 0.02, "high": 0.98}
     targets = {"low": ("sensitivity", 0.95), "high": ("sensitivity", 0.95)}
-    evaluation = evaluate(
+    evaluation = evaluated(
         simulated(400),
         {"Pneumonia": Deployment(points, targets=targets)},
-        bundle=None,
-        source="simulated",
-        role="test",
-        synthetic=False,
-        rng=np.random.default_rng(0),
         resamples=20,
     )
     told = [warning for warning in evaluation.warnings if "was set to reach" in warning]

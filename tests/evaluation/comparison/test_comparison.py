@@ -16,6 +16,7 @@ from hilum.evaluation.comparison.words import NAMES, in_words
 from hilum.evaluation.discrimination import auroc
 from hilum.evaluation.intervals import holm
 from hilum.evaluation.predictions import Predictions
+from made import evaluated
 
 FINDINGS = ("Effusion", "Mass")
 
@@ -336,17 +337,12 @@ def test_synthetic_images_are_said_first() -> None:
 
 
 def test_each_sides_figures_are_those_that_evaluate_gives() -> None:
-    from hilum.evaluation import Deployment, evaluate
+    from hilum.evaluation import Deployment
 
     a, b = predictions(1, patients=50), predictions(2, patients=50)
-    evaluation = evaluate(
+    evaluation = evaluated(
         b,
         {"Pneumonia": Deployment({"deployed": 0.5})},
-        bundle=None,
-        source="made",
-        role="test",
-        synthetic=False,
-        rng=np.random.default_rng(0),
         resamples=200,
     )
     figures = compared(a, b, figures=ALL_FIGURES).findings["Pneumonia"].figures

@@ -25,7 +25,7 @@ from evaluation.report.made_evaluation import (
 )
 from hilum.errors import EvaluationError, OutputError
 from hilum.estimates import Estimate
-from hilum.evaluation import Deployment, Evaluation, Predictions, evaluate
+from hilum.evaluation import Deployment, Evaluation, Predictions
 from hilum.evaluation.plots import STANDING_IN
 from hilum.evaluation.report import Facts, files, page, phrases, write_report
 from hilum.evaluation.report import galleries as gal
@@ -40,6 +40,7 @@ from hilum.evaluation.report.pictures import pictures_of
 from hilum.evaluation.report.reading import calibrated, shown_points
 from hilum.evaluation.report.verdict import NOT_A_DEVICE, verdict
 from hilum.evaluation.results import SetLimits
+from made import evaluated
 
 FINDING = "Pneumonia"
 CLASSIC = {
@@ -708,14 +709,9 @@ def test_probabilities_that_nobody_calibrated_are_not_called_calibrated() -> Non
 def test_what_is_not_answered_is_a_row_and_the_empty_set_is_named() -> None:
     predictions = made_predictions(n=200)
     narrow = SetLimits(coverage=0.9, present_from=0.7, absent_to=0.3)
-    evaluation = evaluate(
+    evaluation = evaluated(
         predictions,
         {FINDING: Deployment({"deployed": 0.4}, {}, narrow)},
-        bundle=None,
-        source="simulated",
-        role="test",
-        synthetic=False,
-        rng=np.random.default_rng(0),
         resamples=20,
         by=(),
     )
@@ -732,14 +728,9 @@ def test_what_is_not_answered_is_a_row_and_the_empty_set_is_named() -> None:
 
 def test_where_nothing_is_deployed_one_point_is_shown_for_both() -> None:
     predictions = made_predictions(n=120, threshold=0.5)
-    evaluation = evaluate(
+    evaluation = evaluated(
         predictions,
         {FINDING: Deployment({"sensitivity_95": 0.2}, {"sensitivity_95": "sensitivity >= 0.95"})},
-        bundle=None,
-        source="simulated",
-        role="test",
-        synthetic=False,
-        rng=np.random.default_rng(0),
         resamples=20,
         by=(),
     )
