@@ -143,7 +143,8 @@ def spine_and_trachea(a: Anatomy, body: Geometry, total: Floats, rng: np.random.
     phase *= np.float32(PHASE_STEPS)
     s = np.abs(u)
     s /= np.float32(0.078 * S_SPAN / S_STEPS) + np.float32(0.018 * S_SPAN / S_STEPS) * v
-    cell = phase.astype(np.int32)
+    # The fraction of a tiny negative number rounds to 1.
+    cell = np.minimum(phase.astype(np.int32), PHASE_STEPS - 1)
     cell *= np.int32(S_STEPS)
     cell += np.clip(s, 0, S_STEPS - 1).astype(np.int32)
     shade = _vertebra_table().take(cell)
