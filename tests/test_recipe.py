@@ -16,8 +16,10 @@ from hilum.recipe import (
 )
 from hilum.recipes import recipe_path
 
+RECIPES = sorted(path.stem for path in recipe_path("pneumoniamnist").parent.glob("*.toml"))
 
-@pytest.mark.parametrize("name", ["pneumoniamnist", "pneumoniamnist-224"])
+
+@pytest.mark.parametrize("name", RECIPES)
 def test_recipes_that_come_with_hilum_are_valid_and_carry_their_own_name(name: str) -> None:
     assert read_recipe(recipe_path(name)).name == name
 
@@ -69,10 +71,10 @@ def points(**keys: object) -> dict[str, object]:
     return {"calibration": {"deployed": "mine", "operating_points": {"mine": keys}}}
 
 
-@pytest.mark.parametrize("name", ["pneumoniamnist", "pneumoniamnist-224"])
+@pytest.mark.parametrize("name", RECIPES)
 def test_the_recipes_write_down_the_default_points_and_a_calibrator_of_their_own(name: str) -> None:
     # docs/decisions/calibrators.md
-    expected = CalibrationPart(calibrator="temperature")
+    expected = CalibrationPart(calibrator="auto" if name == "kermany-224" else "temperature")
     assert read_recipe(recipe_path(name)).calibration == expected
     assert list(CalibrationPart().operating_points) == [
         "youden",

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from hilum.errors import RecipeError
@@ -22,18 +22,73 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+Uncertain = Literal["zeros", "ones", "ignore"]
+
+
 class DataPart(_Part):
-    """Where images come from and how the published train split is divided."""
+    """Where images come from, what is asked of them, and how they are shared among the roles.
+
+    source: a name, or `kind:path`; a relative path is looked for here, then in HILUM_DATA
+    findings: the targets; empty takes the source's own
+    views: keep these alone, such as PA and AP; empty keeps all that the source counts as frontal
+    negatives: of RSNA, without lung opacity: the normal ones alone, or all
+    uncertain: what CheXpert's -1 counts as, for every finding or finding by finding
+    columns: of a folder's table, our column -> its header, such as label = "finding"
+    patients: a table that tells whose film each one is, where the source does not
+    calibrate_fraction, test_fraction: share of patients; None takes the published split, and a
+        tenth and a fifth where none is published
+    duplicates: what may not stand in two roles: the same film ("near", by perceptual hash, too),
+        the same pixels ("exact"), or not looked for ("off")
+    broken_limit: share of films that may be unreadable before a run stops
+    broken_shards: when a shard is damaged or cannot be fetched whole, stop, or count its films
+        among the unreadable ones
+    """
 
     source: str = "pneumoniamnist"
+    findings: tuple[str, ...] = ()
+    views: tuple[str, ...] = ()
+    negatives: Literal["normal", "all"] = "all"
+    uncertain: Uncertain | dict[str, Uncertain] = "ignore"
+    columns: dict[str, str] = {}
+    patients: str | None = None
     tune_fraction: float = Field(default=0.1, gt=0, le=0.5)
+    calibrate_fraction: float | None = Field(default=None, gt=0, le=0.5)
+    test_fraction: float | None = Field(default=None, gt=0, le=0.5)
+    duplicates: Literal["near", "exact", "off"] = "near"
+    broken_limit: float = Field(default=0.01, ge=0, lt=1)
+    broken_shards: Literal["stop", "skip"] = "stop"
+
+    @field_validator("findings", "views", mode="before")
+    @classmethod
+    def _words(cls, value: object) -> object:
+        """On the command line `views=PA,AP` means the list of the two."""
+        return (
+            tuple(filter(None, map(str.strip, value.split(","))))
+            if isinstance(value, str)
+            else value
+        )
+
+
+class ReadingPart(_Part):
+    """How a film's file becomes grey values; a bundle keeps it.
+
+    window: which of a DICOM file's VOI LUTs and windows, 1 the first; 0 takes the stored range
+    bits: significant bits of a PNG or TIFF of 16; None takes what the file says, else all 16
+    """
+
+    window: int = Field(default=1, ge=0)
+    bits: int | None = Field(default=None, ge=8, le=16)
 
 
 class InputPart(_Part):
-    """What the network is given: a square grey film of `size` pixels, made from the source's."""
+    """What the network is given: a square grey film of `size` pixels, made from the source's.
+
+    aspect: how a film that is not square becomes so: its centre is cut out, or air is added
+    """
 
     size: int = Field(default=224, ge=32, le=1024)
     interpolation: Literal["bilinear", "bicubic", "area"] = "bicubic"
+    aspect: Literal["crop", "pad"] = "crop"
 
 
 class ModelPart(_Part):
@@ -176,6 +231,7 @@ class Recipe(_Part):
     name: str = Field(default="hilum", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     seed: int = Field(default=0, ge=0, lt=2**63)
     data: DataPart = DataPart()
+    reading: ReadingPart = ReadingPart()
     input: InputPart = InputPart()
     model: ModelPart = ModelPart()
     train: TrainPart = TrainPart()
@@ -211,21 +267,45 @@ def make_recipe(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
         raise _in_words(error, where) from None
 
 
-def _apply(values: dict[str, Any], change: str) -> None:
+class _SourceOptions(DataPart):
+    """The keys of `--option`: those of [data] as they are, those of [reading] behind its name."""
+
+    reading: ReadingPart = ReadingPart()
+
+
+def source_options(changes: Sequence[str], flag: str = "--option") -> tuple[DataPart, ReadingPart]:
+    """What `findings=Pneumonia`, `source=phantom` or `reading.window=2` mean for a source.
+
+    Raises RecipeError as `make_recipe` does, its line beginning with the flag.
+    """
+    values: dict[str, Any] = {}
+    for change in changes:
+        _apply(values, change.strip().removeprefix("data."), flag, "views=PA")
+    try:
+        options = _SourceOptions.model_validate(values)
+    except ValidationError as error:
+        raise _in_words(error, flag, _SourceOptions) from None
+    data = DataPart(**{key: getattr(options, key) for key in DataPart.model_fields})
+    return data, options.reading
+
+
+def _apply(
+    values: dict[str, Any], change: str, flag: str = "--set", example: str = "train.epochs=3"
+) -> None:
     key, equals, text = change.partition("=")
     if not equals or not key.strip():
-        raise RecipeError("--set", repr(change), expected="key=value, such as train.epochs=3")
+        raise RecipeError(flag, repr(change), expected=f"key=value, such as {example}")
     try:
         parsed = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         parsed = {"value": text.strip()}  # a bare word: --set model.backbone=efficientnet_b0
     if len(parsed) > 1:
-        raise RecipeError("--set", repr(change), expected="one key=value")
+        raise RecipeError(flag, repr(change), expected="one key=value")
     *tables, last = key.strip().split(".")
     for table in tables:
         values = values.setdefault(table, {})
         if not isinstance(values, dict):
-            raise RecipeError("--set", f"{table} in {key} is a value", expected="a table")
+            raise RecipeError(flag, f"{table} in {key} is a value", expected="a table")
     values[last] = parsed["value"]
 
 
@@ -235,12 +315,13 @@ _MOVED = {
 }
 
 
-def _in_words(error: ValidationError, where: str) -> RecipeError:
+def _in_words(error: ValidationError, where: str, part: type[BaseModel] = Recipe) -> RecipeError:
     """The first of pydantic's complaints as one line, with the nearest key or the range."""
     complaints = error.errors()
     # A misspelt key also leaves the right one missing: the spelling is what to tell.
     first = next((each for each in complaints if each["type"] == "extra_forbidden"), complaints[0])
-    loc = [str(part) for part in first["loc"]]
+    # A choice of types leaves its own name in the path, such as "literal['zeros','ones']".
+    loc = [str(part) for part in first["loc"] if "[" not in str(part)]
     # Pydantic puts a point's rule into the path, between its name and its keys.
     in_point = loc[:2] == ["calibration", "operating_points"] and len(loc) > 3 and loc[3] in _RULES
     rule = loc.pop(3) if in_point else None
@@ -249,7 +330,7 @@ def _in_words(error: ValidationError, where: str) -> RecipeError:
         case "said":
             return RecipeError(where, first["msg"])
         case "extra_forbidden":
-            return RecipeError(where, f"unknown key {key}", remedy=_nearest(key, rule))
+            return RecipeError(where, f"unknown key {key}", remedy=_nearest(key, rule, part))
         case "missing":
             return RecipeError(where, f"{key} is missing", remedy=f"the rule {rule} needs it")
         case "union_tag_not_found" | "union_tag_invalid":
@@ -262,13 +343,13 @@ def _in_words(error: ValidationError, where: str) -> RecipeError:
             return RecipeError(where, f"{key} = {found!r}", remedy=_range_in_words(first))
 
 
-def _nearest(key: str, rule: str | None) -> str:
+def _nearest(key: str, rule: str | None, part: type[BaseModel]) -> str:
     """What an unknown key was meant to be, or which there are."""
     if key in _MOVED:
         return _MOVED[key]
     table, _, last = key.rpartition(".")
     if rule is None:
-        known = _keys(Recipe)
+        known = _keys(part)
         nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
         nearest = nearest or [name for name in known if name.split(".")[-1] == last]
         return f"did you mean {nearest[0]}?" if nearest else f"known: {', '.join(known)}"
