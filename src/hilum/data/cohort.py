@@ -5,14 +5,17 @@ Which images may be used for what is decided in `roles`; how a file becomes pixe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from hilum.columns import SUBGROUPS, column
+from hilum.data.grey import as_float
+from hilum.data.pixels import Pixels
 from hilum.data.preprocessing import Step
 from hilum.errors import DataError
 
@@ -21,45 +24,6 @@ ROLES: tuple[Role, ...] = get_args(Role)
 
 # Columns every cohort has; what a source does not know stands as missing, never as a guess.
 COLUMNS = ("image_id", "patient_id", *SUBGROUPS)
-
-
-class Pixels(Protocol):
-    """Where a cohort's pixels come from: an array, files, or a generator."""
-
-    def read(self, index: int) -> NDArray[np.float32]:
-        """Image `index` as float32 [h, w] in [0, 1], air dark and bone bright."""
-
-
-@dataclass(frozen=True)
-class ArrayPixels:
-    """Pixels held in memory, uint8, shape (n, h, w), 255 = brightest."""
-
-    image_nhw: NDArray[np.uint8]
-
-    def read(self, index: int) -> NDArray[np.float32]:
-        image_hw: NDArray[np.float32] = self.image_nhw[index].astype(np.float32) / 255
-        return image_hw
-
-
-class RememberedPixels:
-    """Pixels that are costly to read or draw, kept after the first time while they fit in memory.
-
-    limit_bytes: beyond this an image is read anew each time
-    """
-
-    def __init__(self, pixels: Pixels, limit_bytes: int = 256 << 20) -> None:
-        self._pixels = pixels
-        self._room = limit_bytes
-        self._kept: dict[int, NDArray[np.float32]] = {}
-
-    def read(self, index: int) -> NDArray[np.float32]:
-        image_hw = self._kept.get(index)
-        if image_hw is None:
-            image_hw = self._pixels.read(index)
-            if self._room >= image_hw.nbytes:
-                self._room -= image_hw.nbytes
-                self._kept[index] = image_hw
-        return image_hw
 
 
 @dataclass(frozen=True)
@@ -72,6 +36,10 @@ class Cohort:
     reduction: what the source did to its films before it published them; a bundle repeats it
     boxes: image_id, finding, x, y, width, height in pixels of the image; empty when none are known
     synthetic: True when no patient stands behind the images
+    public_ids: True when image and patient ids are published pseudonyms, which name nobody;
+        others are hashed before they are written anywhere
+    excluded: image_id, reason: every image of the source that is not in the table
+    meanings: finding -> what a 1 means in this source, in a sentence
     warnings: what a reader of any figure from this cohort must be told
     """
 
@@ -80,6 +48,7 @@ class Cohort:
     table: pd.DataFrame
     pixels: Pixels
     synthetic: bool = False
+    public_ids: bool = False
     warnings: tuple[str, ...] = ()
     licence: str = ""
     reduction: tuple[Step, ...] = ()
@@ -88,6 +57,10 @@ class Cohort:
             columns=["image_id", "finding", "x", "y", "width", "height"]
         )
     )
+    excluded: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(columns=["image_id", "reason"])
+    )
+    meanings: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         needed = [*COLUMNS, "split", "role", *(column("label", f) for f in self.findings)]
@@ -116,6 +89,11 @@ class Cohort:
                     remedy="map the labels first",
                 )
 
+    def left_out(self) -> list[str]:
+        """What of the source is not in the table, a line for each reason."""
+        counts = self.excluded["reason"].value_counts(sort=False)
+        return [f"left out of {self.name}: {n:,}, {reason}" for reason, n in counts.items()]
+
     def __len__(self) -> int:
         return len(self.table)
 
@@ -127,7 +105,7 @@ class Cohort:
 
     def radiograph(self, position: int) -> NDArray[np.float32]:
         """The image in row `position` (0 … n-1) as float32 [h, w] in [0, 1]."""
-        return self.pixels.read(int(self.table.index[position]))
+        return as_float(self.pixels.read(int(self.table.index[position])))
 
     def with_role(self, role: Role) -> Cohort:
         """The rows of one role. Raises DataError when a finding lacks a class there."""

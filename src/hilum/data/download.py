@@ -45,7 +45,7 @@ def fetch(
         raise OutputError(target.parent, f"cannot be made ({error.strerror})") from error
     for attempt in range(1, attempts + 1):
         try:
-            _transfer(url, part, timeout_s, progress)
+            transfer(url, part, timeout_s, progress)
             break
         except (OSError, HTTPException) as error:
             client_error = isinstance(error, urllib.error.HTTPError) and error.code < 500
@@ -67,7 +67,10 @@ def fetch(
     return target
 
 
-def _transfer(url: str, part: Path, timeout_s: float, progress: Progress) -> None:
+def transfer(
+    url: str, part: Path, timeout_s: float, progress: Progress = lambda done, total: None
+) -> None:
+    """One try; it goes on where `part` ends. Raises OSError or HTTPException when it is cut off."""
     done = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})
     try:

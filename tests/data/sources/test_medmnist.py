@@ -1,11 +1,13 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from hilum.data.sources import open_source
 from hilum.data.sources.medmnist import content_digest, pneumoniamnist
 from hilum.errors import DataError, DataMissingError
+from hilum.recipe import DataPart
 from made import write_npz
 
 
@@ -127,3 +129,87 @@ def test_hilum_data_is_looked_at_before_the_home_folder(
 def test_an_unknown_source_is_refused(name: str) -> None:
     with pytest.raises(DataError):
         open_source(name)
+
+
+# --- patients, from a table of the films
+
+
+def patients_table(data_folder: Path, folder: Path, **columns: object) -> Path:
+    """The table of kermany_224 beside links to its films, with columns changed."""
+    (folder / "images").symlink_to(data_folder / "kermany_224" / "images")
+    table = pd.read_csv(data_folder / "kermany_224" / "labels.csv").assign(**columns)
+    table.to_csv(folder / "whose.csv", index=False)
+    return folder / "whose.csv"
+
+
+def test_patients_come_from_a_table_that_is_seen_to_fit(data_folder: Path) -> None:
+    cohort = open_source("pneumoniamnist", DataPart(patients="kermany_224/labels.csv"))
+    table = pd.read_csv(data_folder / "kermany_224" / "labels.csv").dropna(subset="medmnist_split")
+    expected = {
+        f"{split}-{int(index):04d}": patient
+        for split, index, patient in zip(
+            table["medmnist_split"], table["medmnist_index"], table["patient_id"], strict=True
+        )
+    }
+    known = cohort.table.dropna(subset="patient_id").set_index("image_id")["patient_id"]
+    assert known.to_dict() == expected
+    assert cohort.warnings == (
+        "340 of the 523 val images whose patient is known share that patient with a train image "
+        "(labels.csv)",
+        "images of unknown patients, not in labels.csv: 75",
+    )
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_a_table_for_another_order_of_the_archive_is_refused(
+    data_folder: Path, tmp_path: Path, split: str
+) -> None:
+    with np.load(data_folder / "pneumoniamnist.npz") as archive:
+        arrays = dict(archive)
+    order = np.random.default_rng(0).permutation(len(arrays[f"{split}_images"]))
+    for kind in ("images", "labels"):
+        arrays[f"{split}_{kind}"] = arrays[f"{split}_{kind}"][order]
+    np.savez(tmp_path / "pneumoniamnist.npz", **arrays)
+    table = data_folder / "kermany_224" / "labels.csv"
+    with pytest.raises(DataError, match=f"of 34 films of {split}, .* the order of another archive"):
+        pneumoniamnist(data=tmp_path, patients=str(table))
+
+
+def test_a_table_without_its_films_cannot_be_seen_to_fit(data_folder: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(data_folder / "kermany_224" / "labels.csv")
+    table.to_csv(tmp_path / "whose.csv", index=False)
+    with pytest.raises(DataError, match="5,781 of its 5,781 films are not there"):
+        pneumoniamnist(data=data_folder, patients=str(tmp_path / "whose.csv"))
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        (
+            {"medmnist_index": 5000},
+            r"row 2 .* is matched to image 5000 of 'test'; expected",
+        ),
+        ({"medmnist_index": 0.5}, r"is matched to image 0\.5 of"),
+        ({"medmnist_index": 0}, "is matched to an image that another row has"),
+        ({"medmnist_split": "dev"}, "of 'dev'; expected train 0 to 4,707, val 0 to 523, test 0"),
+    ],
+)
+def test_a_table_that_counts_amiss_is_refused(
+    data_folder: Path, tmp_path: Path, columns: dict[str, object], words: str
+) -> None:
+    table = patients_table(data_folder, tmp_path, **columns)
+    with pytest.raises(DataError, match=words):
+        pneumoniamnist(data=data_folder, patients=str(table))
+
+
+def test_larger_editions_take_patients_too(data_folder: Path, tmp_path: Path) -> None:
+    nearest = np.arange(64) * 28 // 64
+    with np.load(data_folder / "pneumoniamnist.npz") as archive:
+        arrays = {
+            name: values[:, nearest][:, :, nearest] if name.endswith("images") else values
+            for name, values in archive.items()
+        }
+    np.savez(tmp_path / "pneumoniamnist_64.npz", **arrays)
+    options = DataPart(patients="kermany_224/labels.csv")
+    cohort = open_source("pneumoniamnist@64", options, data=tmp_path)
+    assert cohort.table["patient_id"].notna().sum() == 5781

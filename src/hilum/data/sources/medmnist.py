@@ -16,9 +16,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hilum.data.cohort import ArrayPixels, Cohort
+from hilum.data.cohort import Cohort
 from hilum.data.download import Progress, fetch
+from hilum.data.findings import meaning
+from hilum.data.pixels import ArrayPixels
 from hilum.data.preprocessing import reduction_to
+from hilum.data.sources.medmnist_patients import with_patients
 from hilum.errors import DataError, DataMissingError
 
 SPLITS = ("train", "val", "test")
@@ -45,6 +48,7 @@ def pneumoniamnist(
     side: int = 28,
     *,
     data: Path | None = None,
+    patients: str | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Cohort:
     """PneumoniaMNIST, 4,708 / 524 / 624 films of children aged one to five.
@@ -52,25 +56,25 @@ def pneumoniamnist(
     side: edition in pixels: 28, 64, 128 or 224
     data: the archive, or the folder that holds it; when given, nothing else is looked at.
         Otherwise `HILUM_DATA`, then `~/.medmnist`, then a download into the latter.
+    patients: a table that tells whose film each image is, see `medmnist_patients`
     Raises DataMissingError when it can be neither found nor fetched, DataError when a file is
     cut off or is not PneumoniaMNIST. A file that differs from the official one is used with a
     warning that says how.
     """
-    if side not in SIDES:
-        raise DataError(
-            f"pneumoniamnist@{side}", f"no edition of {side} px", expected="28, 64, 128 or 224"
-        )
     path = _locate(side, data, progress)
     arrays = _read_archive(path, side)
-    return Cohort(
+    cohort = Cohort(
         name="pneumoniamnist" if side == 28 else f"pneumoniamnist@{side}",
         findings=("Pneumonia",),
         table=_table(path, arrays),
         pixels=ArrayPixels(np.concatenate([arrays[f"{split}_images"] for split in SPLITS])),
         reduction=reduction_to(side),
         warnings=tuple(_differences(path, arrays, side)),
+        public_ids=True,
         licence="CC BY 4.0, Kermany et al. 2018 and Yang et al. 2023",
+        meanings={"Pneumonia": meaning("kermany", "Pneumonia")},
     )
+    return cohort if patients is None else with_patients(cohort, patients, SPLITS)
 
 
 def content_digest(image_nhw: NDArray[np.uint8], label_n: NDArray[np.uint8]) -> str:
@@ -82,8 +86,24 @@ def content_digest(image_nhw: NDArray[np.uint8], label_n: NDArray[np.uint8]) -> 
     return hashlib.sha256("".join(each).encode()).hexdigest()
 
 
+def archive_name(side: int) -> str:
+    """The published file of an edition. Raises DataError when there is no such edition."""
+    if side not in SIDES:
+        raise DataError(
+            f"pneumoniamnist@{side}", f"no edition of {side} px", expected="28, 64, 128 or 224"
+        )
+    return "pneumoniamnist.npz" if side == 28 else f"pneumoniamnist_{side}.npz"
+
+
+def fetch_archive(side: int, folder: Path, progress: Progress) -> Path:
+    """Download an edition into `folder`. Raises DataError, OutputError."""
+    name = archive_name(side)
+    url = f"{_RECORD}/{name}?download=1"
+    return fetch(url, folder / name, _ARCHIVE_DIGESTS[side], progress=progress)
+
+
 def _locate(side: int, data: Path | None, progress: Progress) -> Path:
-    name = "pneumoniamnist.npz" if side == 28 else f"pneumoniamnist_{side}.npz"
+    name = archive_name(side)
     if data is not None:
         path = data / name if data.is_dir() else data
         if not path.is_file():
@@ -102,9 +122,7 @@ def _locate(side: int, data: Path | None, progress: Progress) -> Path:
         if (folder / name).is_file():
             return folder / name
     try:
-        return fetch(
-            f"{_RECORD}/{name}?download=1", cache / name, _ARCHIVE_DIGESTS[side], progress=progress
-        )
+        return fetch_archive(side, cache, progress)
     except DataError as error:
         raise DataMissingError(
             name,

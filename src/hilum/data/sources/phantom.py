@@ -132,6 +132,7 @@ def phantom_cohort(
         table=table,
         pixels=pixels,
         synthetic=True,
+        public_ids=True,
         warnings=(WARNING,),
         licence="Apache-2.0",
         boxes=boxes,
