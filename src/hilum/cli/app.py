@@ -9,6 +9,7 @@ import typer
 from hilum import __version__
 from hilum.cli.bundle import bundle_app
 from hilum.cli.compare import compare
+from hilum.cli.data import data_app
 from hilum.cli.evaluate import evaluate
 from hilum.cli.predict import predict
 from hilum.cli.reproduce import reproduce
@@ -46,3 +47,4 @@ app.command()(evaluate)
 app.command()(predict)
 app.command()(compare)
 app.add_typer(bundle_app, name="bundle")
+app.add_typer(data_app, name="data")
