@@ -73,7 +73,7 @@ def test_the_engine_gives_the_last_feature_map_too(
     core = openvino.Core()
     network = core.read_model(*small_bundle.engine)
     model = core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    (image_nchw,) = read_batches(
+    ((_, image_nchw),) = read_batches(
         small_cohort, small_bundle.manifest.preprocessing, consecutive(8, 8)
     )
     outputs = model(image_nchw)

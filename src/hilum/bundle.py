@@ -22,17 +22,20 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hilum.calibration import Calibrator, ChosenCalibrator, ConformalLimits, OperatingPoint
 from hilum.data.preprocessing import Step
+from hilum.data.seen import Seen
 from hilum.errors import BundleError, EvaluationError, OutputError
 from hilum.evaluation import Deployment
 from hilum.evaluation.results import SetLimits
-from hilum.recipe import RESERVED_POINTS
+from hilum.recipe import RESERVED_POINTS, DataPart, ReadingPart
 
-# 2: any calibrator, with its table; several operating points; conformal limits. 1 is read too.
-SCHEMA = 2
+# 2: any calibrator, with its table; several operating points; conformal limits.
+# 3: how files are read; which images and patients it was made from. Earlier ones are read too.
+SCHEMA = 3
 MANIFEST = "bundle.json"
 LEDGER = "openings.jsonl"
 WEIGHTS = "weights.safetensors"
 ENGINE = "openvino/model.xml"
+SEEN = "seen.parquet"
 
 NOT_A_DEVICE = "Research use only. Hilum and its bundles are not a medical device."
 
@@ -72,13 +75,19 @@ class Manifest(_Part):
 
     calibrators, conformal, operating_points: per finding, as `hilum.calibration` writes them;
         a finding may lack a point that could not be reached, never the deployed one
+    name: of the folder it was written to; the recipe has its own
+    meanings: finding -> what a 1 means in the source it was trained on
+    salt: of the hashes that stand for ids and images, here and in `seen.parquet`; None, and no such
+        file, in bundles of schema 1 and 2
     """
 
     schema_version: int = SCHEMA
     name: str
     created: str
     findings: tuple[str, ...]
+    meanings: dict[str, str] = Field(default_factory=dict)
     backbone: Backbone
+    reading: ReadingPart = ReadingPart()
     preprocessing: tuple[Step, ...]
     engine: Engine
     calibrators: dict[str, dict[str, Any]]
@@ -89,6 +98,7 @@ class Manifest(_Part):
     synthetic: bool
     warnings: tuple[str, ...]
     roles: dict[str, Any]
+    salt: str | None = None
     figures: dict[str, Any]
     recipe: dict[str, Any]
     versions: dict[str, str]
@@ -132,6 +142,17 @@ class Bundle:
         """Limits of prediction sets, from `calibrate`; None in bundles of schema 1."""
         plain = self.manifest.conformal.get(finding)
         return None if plain is None else ConformalLimits.from_dict(plain)
+
+    @property
+    def data(self) -> DataPart:
+        """How its own source was opened and shared among the roles."""
+        return DataPart.model_validate(self.manifest.recipe["data"])
+
+    def seen(self) -> Seen | None:
+        """The images and patients it was made from; None in bundles of schema 1 and 2."""
+        if self.manifest.salt is None or SEEN not in self.manifest.files:
+            return None
+        return Seen.read(self.folder / SEEN, self.manifest.salt)
 
     def thresholds(self) -> dict[str, dict[str, float]]:
         """Finding → point → threshold on calibrated probability; the one in use is `deployed`."""

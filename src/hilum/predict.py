@@ -15,8 +15,8 @@ from hilum.calibration import Calibrator
 from hilum.columns import SUBGROUPS
 from hilum.data.cohort import Cohort
 from hilum.data.preprocessing import Step
-from hilum.data.reading import consecutive, read_batches
-from hilum.errors import BundleError
+from hilum.data.reading import Quarantine, consecutive, read_batches
+from hilum.errors import BundleError, DataError
 from hilum.evaluation.predictions import Predictions
 from hilum.openvino_runtime import openvino
 
@@ -26,19 +26,35 @@ Progress = Callable[[int, int], None]
 
 
 def predict(
-    bundle: Bundle, cohort: Cohort, *, progress: Progress = lambda done, total: None
+    bundle: Bundle,
+    cohort: Cohort,
+    *,
+    quarantine: Quarantine | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> Predictions:
     """Run the bundle on every image of the cohort; synthetic where the films or the bundle are.
 
+    quarantine: takes the films that cannot be read, whose rows the predictions then lack; without
+        one the first of them ends the run
     progress: called with the images done and the images in all
-    Raises RadiographError when a film cannot be read, BundleError when the engine cannot be run.
+    Raises RadiographError when a film cannot be read, DataError when too many or all cannot,
+    BundleError when the engine cannot be run.
     """
+    quarantine = quarantine or Quarantine(len(cohort))
     logit_nf = engine_logits(
-        bundle.engine, bundle.manifest.preprocessing, cohort, progress=progress
-    )
-    return as_predictions(
+        bundle.engine,
+        bundle.manifest.preprocessing,
         cohort,
-        logit_nf,
+        quarantine=quarantine,
+        progress=progress,
+    )
+    read_n = quarantine.readable_n
+    if not read_n.any():
+        first = next(iter(quarantine.broken.values()), f"{cohort.name}: no film")
+        raise DataError(cohort.name, f"no film can be read; {first}")
+    return as_predictions(
+        cohort.where(read_n),
+        logit_nf[read_n],
         {finding: bundle.calibrator(finding) for finding in bundle.findings},
         {finding: points["deployed"] for finding, points in bundle.thresholds().items()},
         synthetic=cohort.synthetic or bundle.manifest.synthetic,
@@ -83,9 +99,12 @@ def engine_logits(
     cohort: Cohort,
     *,
     precision: str = "f32",
+    quarantine: Quarantine | None = None,
     progress: Progress = lambda done, total: None,
 ) -> NDArray[np.float64]:
     """Raw logits of an engine, shape (n, f): what `predict` does before there is a bundle.
+
+    NaN for a film in `quarantine`.
 
     engine: OpenVINO's network (xml) and its weights (bin)
     precision: `f32`, or `bf16`. It is always asked for, since OpenVINO takes bf16 by itself where
@@ -99,11 +118,16 @@ def engine_logits(
     except RuntimeError as error:
         line = str(error).strip().splitlines()[-1]
         raise BundleError("the engine", f"OpenVINO cannot load it ({line})") from error
-    batches = consecutive(len(cohort), BATCH_SIZE)
-    parts: list[NDArray[np.float32]] = []
+    logit_nf: NDArray[np.float64] | None = None
     done = 0
-    for image_nchw in read_batches(cohort, steps, batches):
-        parts.append(np.array(compiled(image_nchw)["logit_nf"]))
-        done += len(image_nchw)
+    batches = consecutive(len(cohort), BATCH_SIZE)
+    read = read_batches(cohort, steps, batches, quarantine=quarantine)
+    for positions, batch in zip(batches, read, strict=True):
+        if len(batch.positions):
+            answer = compiled(batch.image_nchw)["logit_nf"]
+            if logit_nf is None:
+                logit_nf = np.full((len(cohort), answer.shape[1]), np.nan)
+            logit_nf[batch.positions] = answer
+        done += len(positions)
         progress(done, len(cohort))
-    return np.concatenate(parts).astype(np.float64)
+    return np.empty((len(cohort), 0)) if logit_nf is None else logit_nf

@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 
 from hilum.columns import column
-from hilum.data.cohort import ArrayPixels, Cohort
+from hilum.data.cohort import Cohort
+from hilum.data.pixels import ArrayPixels
 from hilum.errors import DataError
 
 PIXELS = ArrayPixels(np.zeros((3, 16, 16), dtype=np.uint8))

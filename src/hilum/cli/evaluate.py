@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hilum.cli.options import Data, Group, Json, Out, Prevalence
+from hilum.cli.options import Data, Group, Json, KeepIds, Option, Out, Prevalence
 
 _PREDICTIONS = "Of anybody's predictions"
 
@@ -24,11 +24,23 @@ def evaluate(
     on: Annotated[
         str | None,
         typer.Option(
-            metavar="SOURCE[:ROLE]", help="By default the bundle's own source, role test."
+            metavar="SOURCE[:ROLE]",
+            help="By default the bundle's own source, role test. SOURCE:all takes every image.",
         ),
     ] = None,
     out: Out = Path("outputs"),
     data: Data = None,
+    option: Option = None,
+    allow_seen: Annotated[
+        bool,
+        typer.Option(
+            "--allow-seen", help="Go on with images or patients that the bundle was made from."
+        ),
+    ] = False,
+    leave_out_seen: Annotated[
+        bool, typer.Option("--leave-out-seen", help="Leave these out, and go on with the others.")
+    ] = False,
+    keep_ids: KeepIds = False,
     prevalence: Prevalence = None,
     group: Group = None,
     as_json: Json = False,
@@ -104,7 +116,9 @@ def evaluate(
         "--source": source, "--role": role,
     }  # fmt: skip
     if predictions is not None:
-        options.refuse_beside("--predictions", {"BUNDLE": bundle, "--on": on, "--data": data})
+        options.refuse_beside(
+            "--predictions", {"BUNDLE": bundle, "--on": on, "--data": data, "--option": option}
+        )
         options.refuse_outside("--threshold", [] if threshold is None else [threshold], ends=True)
         judging.evaluate_predictions(
             predictions,
@@ -117,9 +131,20 @@ def evaluate(
             as_json=as_json,
         )
     elif bundle is not None:
+        if allow_seen:
+            options.refuse_beside("--allow-seen", {"--leave-out-seen": leave_out_seen or None})
         options.refuse_beside("a BUNDLE", theirs)
         judging.evaluate_on(
-            bundle, on or "", data, out, prevalences=prevalence or (), by=by, as_json=as_json
+            bundle,
+            on or "",
+            data,
+            out,
+            options=option or (),
+            seen="allow" if allow_seen else "leave out" if leave_out_seen else "refuse",
+            keep_ids=keep_ids,
+            prevalences=prevalence or (),
+            by=by,
+            as_json=as_json,
         )
     else:
         raise HilumError(

@@ -8,20 +8,28 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hilum.cli.show import counting, figures_in_words, print_json, say
-from hilum.cli.work import open_cohort, open_cohort_or_phantom
+from hilum.cli.work import (
+    left_out,
+    open_cohort,
+    open_cohort_or_phantom,
+    tell_broken,
+    tell_oddities,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from hilum.bundle import Bundle
+    from hilum.cli.images import Seen
     from hilum.data.cohort import Cohort
     from hilum.evaluation import Deployment, Evaluation, Predictions
     from hilum.evaluation.foreign import Headers
     from hilum.evaluation.subgroups import GroupBy
+    from hilum.recipe import DataPart
 
 SEED = 0  # of the resamples: the same predictions give the same report
 
@@ -32,38 +40,41 @@ def evaluate_on(
     data: Path | None,
     out: Path,
     *,
+    options: Sequence[str],
+    seen: Seen,
+    keep_ids: bool,
     prevalences: Sequence[float],
     by: Sequence[GroupBy] | None,
     as_json: bool,
 ) -> None:
     """Evaluate the bundle at `path` on `SOURCE[:ROLE]`, by default its own source, role test."""
     from hilum.bundle import load_bundle
+    from hilum.cli.images import asked_for
     from hilum.columns import SUBGROUPS
-    from hilum.data.cohort import ROLES
     from hilum.errors import HilumError
 
     if path.suffix.lower() in (".csv", ".parquet"):
         raise HilumError(path, "is no bundle", remedy=f"hilum evaluate --predictions {path}")
     bundle = load_bundle(path)
-    source, _, role = on.partition(":")
-    if role and role not in ROLES:
-        raise HilumError("--on", f"role {role!r}", expected=", ".join(ROLES))
-    if source and role not in ("", "test") and source != bundle.manifest.source:
-        raise HilumError(
-            f"--on {on}",
-            f"the bundle was trained on {bundle.manifest.source}, which may hold these very films",
-            expected="role test of another source",
-        )
+    settings, role = asked_for(bundle, on, options)
     for group in by or ():
         if group.column not in SUBGROUPS:
             raise HilumError(
                 "--group", f"no column {group.column!r}", expected=", ".join(SUBGROUPS)
             )
     with output_folder(out):
-        open_ = open_cohort if source else open_cohort_or_phantom
-        cohort = open_(source or bundle.manifest.source, data)
+        open_ = open_cohort if on else open_cohort_or_phantom
         evaluate_bundle(
-            bundle, cohort, role or "test", out, prevalences=prevalences, by=by, as_json=as_json
+            bundle,
+            open_(settings, bundle.manifest.reading, data),
+            role,
+            out,
+            settings=settings,
+            seen=seen,
+            keep_ids=keep_ids,
+            prevalences=prevalences,
+            by=by,
+            as_json=as_json,
         )
 
 
@@ -73,24 +84,38 @@ def evaluate_bundle(
     role: str,
     out: Path,
     *,
+    settings: DataPart | None = None,
+    seen: Seen = "refuse",
+    keep_ids: bool = False,
     prevalences: Sequence[float] = (),
     by: Sequence[GroupBy] | None = None,
     as_json: bool,
 ) -> None:
-    """Predict and evaluate one role of a cohort, write the report, and print the figures."""
-    from hilum.data.roles import assign_roles
+    """Predict and evaluate one role of a cohort, write the report, and print the figures.
+
+    settings: how the cohort was opened, and is shared among the roles; None: as the bundle's own
+    seen: what is done with images that the bundle was made from; the report says so
+    """
+    from hilum.cli.images import images_of_role
+    from hilum.data.reading import Quarantine
+    from hilum.data.seen import pseudonymised
     from hilum.errors import HilumError
     from hilum.predict import predict
 
     if bundle.folder.resolve() in (out.resolve(), *out.resolve().parents):
         raise HilumError(out, "lies inside the bundle", remedy="name another folder with --out")
-    recipe = bundle.manifest.recipe
-    cohort, ledger = assign_roles(
-        cohort, tune_fraction=recipe["data"]["tune_fraction"], seed=recipe["seed"]
-    )
-    chosen = cohort.with_role(role)  # type: ignore[arg-type]
+    settings = settings or bundle.data
+    chosen, warnings = images_of_role(bundle, cohort, role, settings, seen=seen)
+    if not keep_ids and bundle.manifest.salt is not None:
+        chosen = pseudonymised(chosen, bundle.manifest.salt)
+    quarantine = Quarantine(len(chosen), settings.broken_limit)
     with counting("predicting", "images") as progress:
-        predictions = predict(bundle, chosen, progress=progress)
+        predictions = predict(bundle, chosen, quarantine=quarantine, progress=progress)
+    if quarantine.broken:
+        tell_broken(quarantine.broken)
+        warnings.append(left_out(len(quarantine.broken)))
+        chosen = chosen.where(quarantine.readable_n)
+    tell_oddities(chosen)
     _evaluate_and_report(
         predictions,
         bundle.deployments(),
@@ -101,7 +126,7 @@ def evaluate_bundle(
         image_of=chosen.radiograph,
         prevalences=prevalences,
         by=by,
-        warnings=_warnings(bundle, cohort, ledger.roles[role], role),
+        warnings=warnings,
         as_json=as_json,
     )
 
@@ -233,17 +258,6 @@ def output_folder(out: Path) -> Iterator[None]:
             with suppress(OSError):  # not empty, or never made
                 folder.rmdir()
         raise
-
-
-def _warnings(bundle: Bundle, cohort: Cohort, now: dict[str, Any], role: str) -> list[str]:
-    """What must be told beside the figures: of the images, and of bundle against images."""
-    told = list(cohort.warnings)
-    told += [f"at training: {w}" for w in bundle.manifest.warnings if w not in cohort.warnings]
-    if cohort.name != bundle.manifest.source:
-        told.append(f"the bundle was trained on {bundle.manifest.source}, not on {cohort.name}")
-    elif now["digest"] != bundle.manifest.roles["roles"][role]["digest"]:
-        told.append(f"role {role} does not hold the images it held when the bundle was trained")
-    return told
 
 
 def report(evaluation: Evaluation, out: Path, files: list[str], *, as_json: bool) -> None:

@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from hilum.evaluation.subgroups import GroupBy
+    from hilum.recipe import DataPart, ReadingPart
 
 Data = Annotated[
     Path | None,
@@ -22,6 +23,20 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe, e.g. train.epochs=3."),
+]
+Option = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        metavar="KEY=VALUE",
+        help="How the source is read: a key of a recipe's \\[data], e.g. columns.label=finding.",
+    ),
+]
+KeepIds = Annotated[
+    bool,
+    typer.Option(
+        "--keep-ids", help="Write ids as they are. Otherwise those not public are hashed."
+    ),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where a run was interrupted.")]
 Prevalence = Annotated[
@@ -55,6 +70,16 @@ def groups_of(texts: Sequence[str] | None) -> tuple[GroupBy, ...] | None:
     return tuple(groups) or None
 
 
+def source_options(changes: Sequence[str]) -> tuple[DataPart, ReadingPart]:
+    """What `--option` said, `["views=PA", "reading.window=2"]`, of a source and of its films.
+
+    Raises RecipeError for an unknown key or a value out of range.
+    """
+    from hilum.recipe import source_options as parsed
+
+    return parsed(changes, "--option")
+
+
 def refuse_outside(flag: str, shares: Sequence[float], *, ends: bool) -> None:
     """Raise HilumError unless every number is a share; `ends`: 0 and 1 are good, too."""
     from hilum.errors import HilumError
@@ -74,5 +99,5 @@ def refuse_beside(flag: str, others: Mapping[str, object]) -> None:
         raise HilumError(
             ", ".join(given),
             f"does not go with {flag}",
-            remedy="see 'hilum evaluate --help'",
+            remedy="leave it out; see --help",
         )

@@ -7,39 +7,87 @@ from typing import Annotated
 
 import typer
 
-from hilum.cli.options import Json
+from hilum.cli.options import Json, KeepIds, Option
 
 
 def predict(
     bundle: Annotated[Path, typer.Argument(help="A bundle, or the folder that holds one.")],
-    paths: Annotated[list[Path], typer.Argument(help="Films (PNG, JPEG, TIFF) or folders.")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH...",
+            help="Films (DICOM, PNG, JPEG, TIFF) or folders; or one SOURCE, such as shards:DIR.",
+        ),
+    ],
     out: Annotated[
         Path | None, typer.Option(help="File to write: .parquet or .csv. Otherwise printed.")
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse what is no chest film by its own header.")
+    ] = False,
+    broken_limit: Annotated[
+        float,
+        typer.Option(metavar="SHARE", help="Stop when more than this share cannot be read."),
+    ] = 0.1,
+    option: Option = None,
+    keep_ids: KeepIds = False,
     as_json: Json = False,
 ) -> None:
     """Give each film its probability and the decision at the deployed operating point.
 
     Example: hilum predict models/pneumoniamnist films/ --out predictions.csv
     """
+    import pandas as pd
+
     from hilum.bundle import load_bundle
+    from hilum.cli.images import is_source
+    from hilum.cli.options import refuse_beside, refuse_outside
     from hilum.cli.show import counting, print_json, say
+    from hilum.cli.work import oddities, open_cohort, tell_broken, tell_excluded, tell_oddities
+    from hilum.data.reading import Quarantine
+    from hilum.data.seen import pseudonymised
     from hilum.data.sources.films import films
     from hilum.evaluation.predictions import refuse_suffix
     from hilum.predict import predict as run
-    from hilum.writing import refuse_unwritable
+    from hilum.recipe import source_options
+    from hilum.writing import refuse_unwritable, replacing
 
+    refuse_outside("--broken-limit", [broken_limit], ends=True)
     if out is not None:
         refuse_suffix(out)
         refuse_unwritable(out.parent)
     loaded = load_bundle(bundle)
-    cohort = films(paths, loaded.findings)
+    reading = loaded.manifest.reading
+    of_source = is_source(paths)
+    if of_source:
+        refuse_beside("a SOURCE", {"--strict": strict or None})
+        settings = source_options([*(option or ()), f"source={paths[0]}"])[0]
+        cohort = open_cohort(settings, reading, None)
+        if not keep_ids and loaded.manifest.salt is not None:
+            cohort = pseudonymised(cohort, loaded.manifest.salt)
+    else:
+        refuse_beside("films", {"--option": option, "--keep-ids": keep_ids or None})
+        cohort = films(paths, loaded.findings, reading, strict=strict)
+    # One film alone is refused in its own words.
+    quarantine = Quarantine(len(cohort), broken_limit if len(cohort) > 1 else 0)
     with counting("predicting", "films") as progress:
-        predictions = run(loaded, cohort, progress=progress)
+        predictions = run(loaded, cohort, quarantine=quarantine, progress=progress)
+    tell_broken(quarantine.broken)
+    tell_excluded(cohort)
+    tell_oddities(cohort)
     if loaded.manifest.synthetic:
         say("warning: SYNTHETIC: trained on synthetic images; its answers mean nothing")
     if out is not None:
         predictions.write(out)
+        if quarantine.broken:
+            unread = [
+                (cohort.table["image_id"].iloc[row], line.partition(": ")[2])
+                for row, line in quarantine.broken.items()
+            ]
+            beside = out.with_suffix(".unreadable.csv")
+            with replacing(beside) as draft:
+                pd.DataFrame(unread, columns=["image_id", "reason"]).to_csv(draft, index=False)
+            say(f"{beside}: {len(unread):,} films that could not be read")
     thresholds = loaded.thresholds()
     rows = [
         {
@@ -53,7 +101,19 @@ def predict(
         for finding in predictions.findings
     ]
     if as_json:
-        print_json({"bundle": loaded.digest, "synthetic": loaded.manifest.synthetic, "films": rows})
+        print_json(
+            {
+                "bundle": loaded.digest,
+                "synthetic": loaded.manifest.synthetic,
+                "films": rows,
+                "warnings": oddities(cohort),
+                "unreadable": [
+                    # What a source calls its films, which may be a pseudonym, and no path.
+                    cohort.table["image_id"].iloc[row] if of_source else line
+                    for row, line in quarantine.broken.items()
+                ],
+            }
+        )
     elif out is not None:
         print(f"{out}: {len(predictions):,} films")
     else:

@@ -42,7 +42,7 @@ def reproduce(
     target = models / plan.name
     for folder in (target.parent, out):
         refuse_unwritable(folder)
-    cohort = open_cohort_or_phantom(plan.data.source, data)
+    cohort = open_cohort_or_phantom(plan.data, plan.reading, data)
     bundle = train_bundle(plan, cohort, target, resume=resume)
     evaluate_bundle(bundle, cohort, "test", out, as_json=as_json)
     say(f"done in {time.monotonic() - began:.0f} s")

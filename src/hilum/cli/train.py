@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hilum.cli.options import Data, Json, Resume, Set
+from hilum.cli.options import Data, Json, KeepIds, Resume, Set
 
 
 def train(
@@ -19,6 +19,7 @@ def train(
     data: Data = None,
     changes: Set = None,
     resume: Resume = False,
+    keep_ids: KeepIds = False,
     as_json: Json = False,
 ) -> None:
     """Train a classifier and calibrate it. The role `test` is not opened.
@@ -40,7 +41,8 @@ def train(
         model = plan.model.model_copy(update={"weights": str(weights)})
         plan = plan.model_copy(update={"model": model})
     refuse_unwritable(out.parent)
-    bundle = train_bundle(plan, open_cohort(plan.data.source, data), out, resume=resume)
+    cohort = open_cohort(plan.data, plan.reading, data)
+    bundle = train_bundle(plan, cohort, out, resume=resume, keep_ids=keep_ids)
     if as_json:
         print_json(
             {

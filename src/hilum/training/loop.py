@@ -25,7 +25,8 @@ from torch.optim import AdamW
 
 from hilum.data.cohort import Cohort
 from hilum.data.preprocessing import Step
-from hilum.data.reading import consecutive, read_batches
+from hilum.data.reading import Quarantine, consecutive, read_batches
+from hilum.data.shards.order import training_batches
 from hilum.errors import TrainingError
 from hilum.evaluation.discrimination import auroc
 from hilum.model.classifier import Classifier
@@ -81,12 +82,16 @@ class Nobody:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What the loop needs of the data: both roles, and the steps from film to input."""
+    """What the loop needs of the data: both roles, and the steps from film to input.
+
+    quarantine: takes training films that cannot be read; without one the first ends the run
+    """
 
     train: Cohort
     tune: Cohort
     steps: Sequence[Step]
     digest: str
+    quarantine: Quarantine | None = None
 
 
 def fit(
@@ -117,7 +122,7 @@ def fit(
             remedy="set 'auto' or 'cpu'",
         ) from error
     fabric.launch()
-    batches = len(_train_batches(len(data.train), settings.batch_size, recipe.seed, 0))
+    batches = len(_epoch_order(data.train, recipe, 0, fabric))
     total = settings.epochs * batches
     optimizer = AdamW(_parameter_groups(classifier, settings), lr=settings.learning_rate)
     # Depthwise convolutions run about twice as fast channels-last.
@@ -139,13 +144,15 @@ def fit(
             metrics.write_text("")
         while state.step < total and state.since_best < settings.patience:
             epoch = state.step // batches
-            order = _train_batches(len(data.train), settings.batch_size, recipe.seed, epoch)
-            order = order[state.step % batches :]
+            order = _epoch_order(data.train, recipe, epoch, fabric)[state.step % batches :]
             began, seen = time.perf_counter(), 0
             model.train()
-            images = read_batches(data.train, data.steps, [share(b, fabric) for b in order])
-            for positions, image_nchw in zip(order, images, strict=True):
-                mine = share(positions, fabric)
+            images = read_batches(data.train, data.steps, order, quarantine=data.quarantine)
+            for positions, read in zip(order, images, strict=True):
+                mine, image_nchw = read.positions, read.image_nchw
+                if len(mine) < 2:  # the rest cannot be read, and one film has no batch statistics
+                    state.step += 1
+                    continue
                 rng = np.random.default_rng((recipe.seed, 1, state.step, fabric.global_rank))
                 variation = draw_variation(recipe.augmentation, len(mine), rng)
                 batch = fabric.to_device(torch.from_numpy(image_nchw))
@@ -163,7 +170,7 @@ def fit(
                 adamw.step()
                 adamw.zero_grad()
                 state.step += 1
-                seen += len(positions)
+                seen += len(positions) * fabric.world_size
                 state.loss_sum += _finite(float(loss.detach()), data.train, mine)
                 rate = seen / (time.perf_counter() - began)
                 watcher.on_step(
@@ -200,7 +207,7 @@ def logits(
     classifier.eval()
     parts: list[NDArray[np.float32]] = []
     with torch.inference_mode():
-        for image_nchw in read_batches(cohort, steps, consecutive(len(cohort), 64)):
+        for _, image_nchw in read_batches(cohort, steps, consecutive(len(cohort), 64)):
             batch = torch.from_numpy(image_nchw).to(device, memory_format=torch.channels_last)
             parts.append(classifier(batch).float().cpu().numpy())
     classifier.train(training)
@@ -260,16 +267,14 @@ class _State:
     since_best: int = 0
 
 
-def share(positions: NDArray[np.intp], fabric: Fabric) -> NDArray[np.intp]:
-    """This process's part of a batch."""
-    return positions[fabric.global_rank :: fabric.world_size]
-
-
-def _train_batches(n: int, batch_size: int, seed: int, epoch: int) -> list[NDArray[np.intp]]:
-    """The epoch's order, cut into batches; a last one of another size would upset batch norm."""
-    order = np.random.default_rng((seed, 0, epoch)).permutation(n)
-    batches = np.split(order, range(batch_size, n, batch_size))
-    return batches[:-1] if len(batches) > 1 and len(batches[-1]) < batch_size else batches
+def _epoch_order(
+    cohort: Cohort, recipe: Recipe, epoch: int, fabric: Fabric
+) -> list[NDArray[np.intp]]:
+    """This process's part of each batch of an epoch."""
+    rng = np.random.default_rng((recipe.seed, 0, epoch))
+    return training_batches(
+        cohort, recipe.train.batch_size, rng, rank=fabric.global_rank, world=fabric.world_size
+    )
 
 
 def _parameter_groups(classifier: Classifier, settings: TrainPart) -> list[dict[str, object]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import secrets
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from hilum.bundle import (
+    SEEN,
     WEIGHTS,
     Agreement,
     Backbone,
@@ -33,14 +35,17 @@ from hilum.bundle import (
 )
 from hilum.calibration import Calibration, fit_calibration
 from hilum.data.cohort import ROLES, Cohort, Role
-from hilum.data.preprocessing import Resize, Step
-from hilum.data.roles import RoleLedger, assign_roles
+from hilum.data.fingerprints import Fingerprints, fingerprints, fingerprints_for
+from hilum.data.preprocessing import CentreSquare, PadSquare, Resize, Step
+from hilum.data.reading import Quarantine
+from hilum.data.roles import RoleLedger, assign_roles, refuse_broken
+from hilum.data.seen import Seen, pseudonymised
 from hilum.errors import OutputError, TrainingError
 from hilum.evaluation import evaluate
 from hilum.model.backbones import make_backbone
 from hilum.model.classifier import Classifier
 from hilum.predict import as_predictions, engine_logits
-from hilum.recipe import Recipe
+from hilum.recipe import InputPart, Recipe
 from hilum.training.card import model_card
 from hilum.training.checkpoint import NAME as CHECKPOINT
 from hilum.training.checkpoint import save_tensors
@@ -61,8 +66,13 @@ def train(
     *,
     watcher: Watcher | None = None,
     resume: bool = False,
+    prints: Fingerprints | None = None,
+    keep_ids: bool = False,
 ) -> Bundle:
     """Train on the cohort and write the bundle to `target`.
+
+    prints: the cohort's fingerprints, where they are at hand
+    keep_ids: write image ids as they are; otherwise those that are not public are hashed
 
     While it runs, `.NAME.run` beside it holds the checkpoint and `metrics.jsonl`; it goes when
     the bundle stands.
@@ -73,11 +83,18 @@ def train(
     work = target.with_name(f".{target.name}.run")
     refuse_foreign_folder(target)
     _refuse_foreign_work(work)
-    cohort, ledger = assign_roles(cohort, tune_fraction=recipe.data.tune_fraction, seed=recipe.seed)
+    prints = prints or fingerprints_for(cohort, recipe.data)
+    cohort, ledger = assign_roles(cohort, recipe.data, seed=recipe.seed, prints=prints)
+    digest = _data_digest(ledger)
+    salt = secrets.token_hex(16)
+    seen = Seen.of(cohort, prints, salt)
+    if not keep_ids:
+        cohort, ledger = pseudonymised(cohort, salt), ledger.pseudonymised(cohort, salt)
     roles = {role: cohort.with_role(role) for role in ROLES}
-    size = recipe.input.size
-    enlarge = Resize(height=size, width=size, interpolation=recipe.input.interpolation)
-    steps = (*cohort.reduction, enlarge)
+    if prints is None:  # nobody has looked yet; of the rest the loop takes care
+        for role in ("tune", "calibrate"):
+            roles[role] = _readable(roles[role], recipe.data.broken_limit)
+    steps = _steps(cohort.reduction, recipe.input)
     with seeded(recipe.seed):
         backbone = make_backbone(
             recipe.model.backbone,
@@ -87,29 +104,33 @@ def train(
         )
         classifier = Classifier(backbone)
 
-    data = TrainingSet(roles["train"], roles["tune"], steps, _data_digest(ledger))
+    quarantine = Quarantine(len(roles["train"]), recipe.data.broken_limit)
+    data = TrainingSet(roles["train"], roles["tune"], steps, digest, quarantine)
     fit(classifier, data, recipe, work, watcher=watcher, resume=resume)
 
     with bundle_draft(target) as draft:
         shutil.copy(work / METRICS, draft / METRICS)
         save_tensors(classifier.network.state_dict(), draft / WEIGHTS)
-        engine = export_engine(classifier, size, (draft / "openvino"))
+        seen.write(draft / SEEN)
+        engine = export_engine(classifier, recipe.input.size, (draft / "openvino"))
         used: tuple[Role, ...] = ("tune", "calibrate")
         logit_nf = {role: engine_logits(engine, steps, roles[role]) for role in used}
         agreement = _agreement(classifier, logit_nf["calibrate"], steps, roles["calibrate"])
         fitted = _calibrate(logit_nf["calibrate"], roles["calibrate"], recipe)
         manifest = Manifest(
-            name=recipe.name,
+            name=target.name,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             findings=cohort.findings,
+            meanings=dict(cohort.meanings),
             backbone=Backbone(
                 name=backbone.name,
                 weights=recipe.model.weights,
                 mean=backbone.mean,
                 std=backbone.std,
             ),
+            reading=recipe.reading,
             preprocessing=steps,
-            engine=Engine(input_size=size, agreement=agreement),
+            engine=Engine(input_size=recipe.input.size, agreement=agreement),
             calibrators={f: each.chosen.to_dict() for f, each in fitted.items()},
             operating_points={
                 f: tuple(point.to_dict() for point in each.points.values())
@@ -119,8 +140,14 @@ def train(
             deployed=recipe.calibration.deployed,
             source=cohort.name,
             synthetic=cohort.synthetic,
-            warnings=(*cohort.warnings, *(w for each in fitted.values() for w in each.warnings)),
+            warnings=(
+                *cohort.warnings,
+                *cohort.left_out(),
+                *_left_out(quarantine),
+                *(w for each in fitted.values() for w in each.warnings),
+            ),
             roles=ledger.to_dict(),
+            salt=salt,
             figures={
                 role: _figures(logits_of_role, roles[role], fitted, recipe.calibration.deployed)
                 for role, logits_of_role in logit_nf.items()
@@ -153,6 +180,30 @@ def _refuse_foreign_work(work: Path) -> None:
             expected="nothing, or an interrupted run",
             remedy="move it away",
         )
+
+
+def _steps(reduction: tuple[Step, ...], network: InputPart) -> tuple[Step, ...]:
+    """From a film to the network's input: what the source did to its films comes first."""
+    side = network.size
+    enlarge = Resize(height=side, width=side, interpolation=network.interpolation)
+    square = CentreSquare() if network.aspect == "crop" else PadSquare()
+    last = reduction[-1] if reduction else None
+    made_square = isinstance(last, Resize) and last.height == last.width
+    return (*reduction, enlarge) if made_square else (*reduction, square, enlarge)
+
+
+def _readable(cohort: Cohort, limit: float) -> Cohort:
+    """Without the films that cannot be read. Raises DataError when these are too many."""
+    broken = fingerprints(cohort, perceptual=False).broken
+    refuse_broken(cohort.name, broken, len(cohort), limit)
+    return cohort.where(~np.isin(np.arange(len(cohort)), list(broken)))
+
+
+def _left_out(quarantine: Quarantine) -> list[str]:
+    """What broke while training ran, for the bundle's warnings."""
+    if not quarantine.broken:
+        return []
+    return [f"{len(quarantine.broken):,} training films could not be read and were left out"]
 
 
 def _calibrate(

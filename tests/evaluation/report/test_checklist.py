@@ -41,10 +41,13 @@ def estimate(value: float) -> dict[str, object]:
 
 
 RECORD: dict[str, Any] = {
-    "schema_version": 2,
+    "schema_version": 3,
     "name": "made",
     "created": "2026-11-22T22:07:29+00:00",
     "findings": ["Pneumonia"],
+    "meanings": {"Pneumonia": "two physicians called it so"},
+    "reading": {"window": 1, "bits": None},
+    "salt": "0" * 32,
     "backbone": {
         "name": "efficientnet_lite0",
         "weights": "imagenet",

@@ -60,4 +60,7 @@ def limits(evaluation: Evaluation, facts: Facts) -> Iterator[Limit]:
 
 def times_opened(facts: Facts) -> int:
     """How often the model's own test images were looked at."""
-    return sum(entry.get("role") == "test" for entry in facts.openings)
+    own = facts.known("source")
+    return sum(
+        entry.get("role") == "test" and entry.get("source") == own for entry in facts.openings
+    )
