@@ -73,8 +73,9 @@ def points(**keys: object) -> dict[str, object]:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_recipes_write_down_the_default_points_and_a_calibrator_of_their_own(name: str) -> None:
-    # docs/decisions/calibrators.md
-    expected = CalibrationPart(calibrator="auto" if name == "kermany-224" else "temperature")
+    # docs/decisions/calibrators.md and points-under-faults.md
+    calibrator = "auto" if name == "kermany-224" else "temperature"
+    expected = CalibrationPart(calibrator=calibrator, faults=3)
     assert read_recipe(recipe_path(name)).calibration == expected
     assert list(CalibrationPart().operating_points) == [
         "youden",

@@ -92,30 +92,97 @@ class InputPart(_Part):
 
 
 class ModelPart(_Part):
-    """Backbone by its timm name; `weights` is `imagenet`, `none`, or a file of weights."""
+    """Backbone by its timm name; `weights` is `imagenet`, `none`, or a file of weights.
+
+    features: what the head sees, pooled over the film: the last feature map, or with it the ends of
+        the last stages ("stages"; of an EfficientNet the last five blocks)
+    """
 
     backbone: str = "efficientnet_lite0"
     weights: str = "imagenet"
     dropout: float = Field(default=0.2, ge=0, lt=1)
+    features: Literal["last", "stages"] = "last"
+
+
+class LossPart(_Part):
+    """What training minimises, finding by finding; a missing label counts for nothing.
+
+    class_weights: of a present finding against an absent one: none; "balanced", both classes weigh
+        the same in all; "effective", by effective numbers (Cui et al. 2019) with `effective_beta`
+    focal_gamma: 0 is cross-entropy; above, easy films count less (Lin et al. 2017)
+    focal_alpha: weight of present, and 1 - alpha of absent findings, beside class_weights
+    logit_adjustment: tau of Menon et al. 2021: tau times the prior's log odds is added to the logit
+        in training, so that the network answers for a prevalence of one half
+    label_smoothing: labels become `label * (1 - 2s) + s`
+    """
+
+    class_weights: Literal["none", "balanced", "effective"] = "none"
+    effective_beta: float = Field(default=0.999, ge=0, lt=1)
+    focal_gamma: float = Field(default=0.0, ge=0)
+    focal_alpha: float | None = Field(default=None, gt=0, lt=1)
+    logit_adjustment: float = Field(default=0.0, ge=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
 
 
 class TrainPart(_Part):
     """The optimisation. AdamW; the rate rises linearly, then falls as a cosine to nought.
 
-    head_rate: how many times faster the fresh head learns than the pretrained rest
+    epochs: of the whole network; 0 keeps the backbone as it is and fits the head alone
+    batch_size: films of one optimiser step, of all processes and micro-batches together
+    accumulate: micro-batches that each process cuts its part of a step into
+    rate_batch: the batch size that learning_rate is meant for; a step of k times as many films
+        takes sqrt(k) times that rate (Malladi et al. 2022, for Adam); None: the rate as it stands
+    head_rate: how many times faster the head learns than the last stage of the backbone
+    layer_decay: each stage learns so many times as fast as the one after it
+    probe: fit the head on frozen features first (Kumar et al. 2022, LP-FT)
+    mixup: alpha of mixup's Beta distribution (Zhang et al. 2018); 0 mixes nothing
+    sampling: films as they come, or classes equally often
+    average: what is kept of the path: its end, an exponential moving average with
+        `average_decay`, or the plain mean of the last half ("swa")
+    pretrained_share: WiSE-FT (Wortsman et al. 2022): how much of the weights before fine-tuning is
+        mixed into those after it
+    members, combine: networks trained alike but for their random draws, whose logits
+        ("ensemble") or weights ("soup") are averaged
+    grow_from: side of the input in the first epoch, as a share of input.size; it grows until two
+        thirds of the run are done
+    checkpoint_steps, checkpoint_minutes: state is saved so often, besides each epoch's end
+    checkpoints_kept: of these, the last so many
+    remember_mb: decoded films are kept in memory up to so much, for each role
     """
 
-    epochs: int = Field(default=5, ge=1)
+    epochs: int = Field(default=5, ge=0)
     batch_size: int = Field(default=32, ge=2)
+    accumulate: int = Field(default=1, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)
+    rate_batch: int | None = Field(default=None, ge=1)
     head_rate: float = Field(default=10.0, gt=0)
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    probe: bool = False
     weight_decay: float = Field(default=0.05, ge=0)
     warmup_fraction: float = Field(default=0.1, ge=0, lt=1)
-    class_weights: Literal["none", "balanced"] = "none"
-    label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
+    mixup: float = Field(default=0.0, ge=0)
+    sampling: Literal["as_they_come", "balanced"] = "as_they_come"
+    average: Literal["none", "ema", "swa"] = "none"
+    average_decay: float = Field(default=0.99, gt=0, lt=1)
+    pretrained_share: float = Field(default=0.0, ge=0, lt=1)
+    members: int = Field(default=1, ge=1)
+    combine: Literal["ensemble", "soup"] = "ensemble"
+    grow_from: float = Field(default=1.0, gt=0, le=1)
     patience: int = Field(default=3, ge=1)
+    checkpoint_steps: int | None = Field(default=None, ge=1)
+    checkpoint_minutes: float | None = Field(default=10.0, gt=0)
+    checkpoints_kept: int = Field(default=1, ge=1)
+    remember_mb: int = Field(default=1024, ge=0)
+    sync_batch_norm: bool = False
+    compile: bool = False
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.epochs == 0 and not self.probe:
+            raise _said("train.epochs = 0 without a probe; set train.probe = true, or 1 or more")
+        return self
 
 
 class AugmentationPart(_Part):
@@ -194,11 +261,15 @@ class CalibrationPart(_Part):
     coverage: of the conformal prediction sets, in each class
     operating_points: named rules, in place of the three that stand here by default
     deployed: the name of the one that decides
+    faults: severity, 1 to 5, of the acquisition faults that calibrate films are also looked at
+        under; calibrator and points are then fitted on all of it, so that the point that decides
+        does not hang on one department's exposure. 0: on the films as they are
     """
 
     calibrator: Literal["auto", "temperature", "platt", "isotonic", "beta"] = "auto"
     coverage: float = Field(default=0.9, gt=0, lt=1)
     deployed: str = "youden"
+    faults: int = Field(default=0, ge=0, le=5)
     operating_points: dict[str, Annotated[PointRule, Field(discriminator="rule")]] = Field(
         default=_POINTS
     )
@@ -220,6 +291,55 @@ class CalibrationPart(_Part):
         return self
 
 
+class SelectPart(_Part):
+    """How `train --select robust` chooses among candidates, on train, tune and calibrate alone.
+
+    folds: patient-disjoint parts, each held out once
+    severity: of the acquisition faults that held-out films are given, 1 to 5
+    prevalence: that held-out films are reweighted to
+    candidates: name -> changes of the recipe, such as { "input.size" = 96 }; the first that is
+        listed is the simplest
+    """
+
+    folds: int = Field(default=3, ge=2)
+    severity: int = Field(default=3, ge=1, le=5)
+    prevalence: float = Field(default=0.5, gt=0, lt=1)
+    candidates: dict[str, dict[str, Any]] = {}
+
+
+class SweepRange(_Part):
+    """Values that `train --sweep` tries for one key: between two limits, or one of several.
+
+    log: draw evenly in the logarithm; whole: whole numbers alone
+    """
+
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    whole: bool = False
+    choices: tuple[Any, ...] = ()
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        between = self.low is not None and self.high is not None and self.low < self.high
+        if bool(self.choices) == between:
+            raise _said("sweep.ranges: a range needs low below high, or choices")
+        if self.log and (self.low or 0) <= 0:
+            raise _said("sweep.ranges: log needs low above 0")
+        return self
+
+
+class SweepPart(_Part):
+    """`train --sweep`: so many trials over the ranges; key of the recipe -> range.
+
+    objective: on tune alone
+    """
+
+    trials: int = Field(default=20, ge=1)
+    objective: Literal["log_loss", "auroc"] = "log_loss"
+    ranges: dict[str, SweepRange] = {}
+
+
 def _said(line: str) -> PydanticCustomError:
     """A complaint that is already one line in words."""
     return PydanticCustomError("said", "{line}", {"line": line})
@@ -234,9 +354,12 @@ class Recipe(_Part):
     reading: ReadingPart = ReadingPart()
     input: InputPart = InputPart()
     model: ModelPart = ModelPart()
+    loss: LossPart = LossPart()
     train: TrainPart = TrainPart()
     augmentation: AugmentationPart = AugmentationPart()
     calibration: CalibrationPart = CalibrationPart()
+    select: SelectPart = SelectPart()
+    sweep: SweepPart = SweepPart()
 
 
 def read_recipe(path: str | Path, changes: Sequence[str] = ()) -> Recipe:
@@ -310,6 +433,8 @@ def _apply(
 
 
 _MOVED = {
+    "train.class_weights": "set loss.class_weights",
+    "train.label_smoothing": "set loss.label_smoothing",
     "calibration.operating_point": "set calibration.deployed to the name of a point",
     "calibration.target": "set calibration.operating_points.NAME.target",
 }

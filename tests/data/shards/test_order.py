@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from hilum.data.cohort import Cohort
 from hilum.data.shards.fetching import ShardCache
@@ -165,3 +167,73 @@ def test_evaluation_reads_every_image_once_over_all_processes(
     order = np.concatenate(evaluation_batches(mixed, 4))
     assert (np.diff(shards_of(mixed, order)) >= 0).all()
     assert sorted(order.tolist()) == list(range(len(mixed)))
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+@pytest.mark.parametrize("in_shards", [True, False])
+@given(weights=st.lists(st.floats(0, 9), min_size=37, max_size=37).filter(any), seed=st.integers(0))
+@settings(
+    max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+def test_a_weighted_draw_gives_each_film_its_share_to_less_than_one_draw(
+    sharded: Callable[[int, int], Cohort],
+    cohort_of: Callable[..., Cohort],
+    world: int,
+    in_shards: bool,
+    weights: list[float],
+    seed: int,
+) -> None:
+    cohort = sharded(37, 4) if in_shards else cohort_of(37)
+    weight_n = np.array(weights)
+    ranks = [
+        training_batches(
+            cohort, 5, np.random.default_rng(seed), rank=rank, world=world, weight_n=weight_n
+        )
+        for rank in range(world)
+    ]
+    assert [len(batches) for batches in ranks] == [7] * world
+    assert {sum(len(batches[step]) for batches in ranks) for step in range(7)} == {5}
+    every = np.concatenate([np.concatenate(batches) for batches in ranks])
+    drawn_n, share_n = np.bincount(every, minlength=37), 35 * weight_n / weight_n.sum()
+    assert (np.abs(drawn_n - share_n) < 1 + 1e-9).all()
+    if in_shards:
+        read = [set(shards_of(cohort, np.concatenate(batches)).tolist()) for batches in ranks]
+        assert sum(map(len, read)) <= len(set.union(*read)) + world - 1
+
+
+def test_over_many_epochs_films_are_drawn_in_proportion_to_their_weights(
+    cohort_of: Callable[..., Cohort],
+) -> None:
+    cohort, weight_n = cohort_of(26), np.arange(26.0)
+    rng = np.random.default_rng(0)
+    epochs = [
+        np.concatenate(training_batches(cohort, 6, rng, weight_n=weight_n)) for _ in range(400)
+    ]
+    mean_n = np.bincount(np.concatenate(epochs), minlength=26) / 400
+    # A count is one of two neighbours, so its mean of 400 has a standard error of 0.025 at most.
+    np.testing.assert_allclose(mean_n, 24 * weight_n / weight_n.sum(), atol=0.1)
+    assert mean_n[0] == 0
+
+
+def test_equal_weights_draw_no_film_twice(cohort_of: Callable[..., Cohort]) -> None:
+    order = np.concatenate(
+        training_batches(cohort_of(26), 6, np.random.default_rng(0), weight_n=np.ones(26))
+    )
+    assert len(np.unique(order)) == len(order) == 24
+
+
+def test_copies_of_a_film_are_read_while_its_shard_is_open(
+    sharded: Callable[[int, int], Cohort],
+) -> None:
+    cohort = sharded(100, 7)
+    weight_n = np.where(np.arange(100) % 20 == 0, 20.0, 1.0)
+    order = np.concatenate(
+        training_batches(cohort, 10, np.random.default_rng(0), window=3, weight_n=weight_n)
+    )
+    shard_n = shards_of(cohort, order)
+    places = {shard: np.flatnonzero(shard_n == shard) for shard in set(shard_n.tolist())}
+    open_n = [sum(p[0] <= i <= p[-1] for p in places.values()) for i in range(len(order))]
+    assert max(open_n) <= 3
+    # A film that is drawn often does not come in a row.
+    often = np.bincount(order).argmax()
+    assert (np.diff(np.flatnonzero(order == often)) > 1).any()

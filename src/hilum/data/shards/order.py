@@ -24,6 +24,7 @@ def training_batches(
     rank: int = 0,
     world: int = 1,
     window: int = WINDOW,
+    weight_n: NDArray[np.float64] | None = None,
 ) -> list[Positions]:
     """One epoch's row positions for process `rank` of `world`, cut into its parts of each batch.
 
@@ -33,15 +34,21 @@ def training_batches(
     rng: in the same state in every process
     window: films are mixed across so many shards at a time; fewer when the cache of fetched shards
         would not hold twice that. A process shares its first and last shard at most with others.
+    weight_n: how often each image is drawn, relative to the others, in as many batches; None: as
+        they come, none twice
     """
     n = len(cohort)
     steps = max(1, n // batch_size)
     size = min(n, batch_size)
+    drawn_n = None if weight_n is None else _drawn(weight_n, steps * size, rng)
     if not isinstance(cohort.pixels, ShardPixels):
-        order = rng.permutation(n)[: steps * size]
+        order = rng.permutation(n if drawn_n is None else np.repeat(np.arange(n), drawn_n))
+        order = order[: steps * size]
         return [batch[rank::world] for batch in np.split(order, steps)]
     shares = [steps * len(range(each, size, world)) for each in range(world)]
     order, shard_n = _shard_by_shard(cohort, cohort.pixels, rng)
+    if drawn_n is not None:
+        order, shard_n = np.repeat(order, drawn_n[order]), np.repeat(shard_n, drawn_n[order])
     mine = slice(sum(shares[:rank]), sum(shares[: rank + 1]))
     order, shard_n = order[mine], shard_n[mine]
     own = np.random.default_rng(rng.integers(0, 2**63, world)[rank])
@@ -63,6 +70,22 @@ def evaluation_batches(
         order = np.argsort(_shards(cohort, cohort.pixels), kind="stable")
     mine = order[rank * n // world : (rank + 1) * n // world]
     return np.split(mine, range(batch_size, len(mine), batch_size)) if len(mine) else []
+
+
+def _drawn(weight_n: NDArray[np.float64], draws: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """How often each image is drawn: its share of the draws on average, and never a whole draw off.
+
+    Systematic resampling (Kitagawa 1996): images lie side by side, as wide as their shares, and are
+    drawn where the marks of a ruler fall that is put down anywhere. They lie in random order, for
+    neighbours' draws hang together.
+    """
+    shuffled = rng.permutation(len(weight_n))
+    end_n = np.cumsum(weight_n[shuffled])
+    # Marks at u, u + 1, …: each image has those from its beginning to its end.
+    marks_n = np.ceil(end_n / end_n[-1] * draws - rng.random()).astype(np.intp)
+    drawn_n = np.empty(len(weight_n), dtype=np.intp)
+    drawn_n[shuffled] = np.diff(marks_n, prepend=0)
+    return drawn_n
 
 
 def _mixed(pixels: ShardPixels, window: int) -> int:

@@ -86,10 +86,19 @@ def network(evaluation: Evaluation, facts: Facts) -> Answer | None:
 
 
 def one_network(evaluation: Evaluation, facts: Facts) -> Answer | None:
-    """Whether several models are combined: a bundle holds one."""
+    """Whether several models are combined."""
     name = facts.known("backbone", "name")
     if name is None:
         return None
+    members = facts.known("recipe", "train", "members")
+    if isinstance(members, int) and members > 1:
+        combine = facts.known("recipe", "train", "combine")
+        whose = "weights" if combine == "soup" else "logits"
+        return Answer(
+            f"{members} networks {name}, trained alike but for their random draws; the mean of "
+            f"their {whose}.",
+            (in_bundle("recipe", "train", "members"), in_bundle("recipe", "train", "combine")),
+        )
     return Answer(f"None: one network, {name}.", (in_bundle("backbone", "name"),))
 
 
@@ -107,6 +116,7 @@ def training(evaluation: Evaluation, facts: Facts) -> Answer | None:
     """Optimisation, augmentation, seed and machine."""
     found = {
         "Training": ("recipe", "train"),
+        "Loss": ("recipe", "loss"),
         "Augmentation": ("recipe", "augmentation"),
         "Model": ("recipe", "model"),
     }
@@ -132,6 +142,12 @@ def stopping(evaluation: Evaluation, facts: Facts) -> Answer | None:
     patience = facts.known("recipe", "train", "patience")
     if epochs is None or patience is None:
         return None
+    if epochs == 0:
+        return Answer(
+            "The backbone was not trained; of the head's penalties the one with the least log loss "
+            "on tune.",
+            (in_bundle("recipe", "train", "epochs"),),
+        )
     return Answer(
         f"The weights with the least loss on tune, over at most {epochs} epochs, given up after "
         f"{patience} looks without a gain.",
@@ -140,12 +156,28 @@ def stopping(evaluation: Evaluation, facts: Facts) -> Answer | None:
 
 
 def imbalance(evaluation: Evaluation, facts: Facts) -> Answer | None:
-    """Whether classes were weighted."""
-    weights = facts.known("recipe", "train", "class_weights")
+    """What was done about rare findings."""
+    # Bundles made before there was a [loss] have it under [train].
+    key = ("recipe", "loss", "class_weights")
+    if facts.known(*key) is None:
+        key = ("recipe", "train", "class_weights")
+    weights = facts.known(*key)
     if weights is None:
         return None
-    text = "Classes were not weighted." if weights == "none" else f"Class weights: {weights}."
-    return Answer(text, (in_bundle("recipe", "train", "class_weights"),))
+    parts = ["Classes were not weighted." if weights == "none" else f"Class weights: {weights}."]
+    where = [in_bundle(*key)]
+    told: dict[tuple[str, ...], str] = {
+        ("recipe", "loss", "focal_gamma"): "Focal loss, gamma {}.",
+        ("recipe", "loss", "logit_adjustment"): "Logit adjustment, tau {}.",
+    }
+    for path, text in told.items():
+        if value := facts.known(*path):
+            parts.append(text.format(value))
+            where.append(in_bundle(*path))
+    if facts.known("recipe", "train", "sampling") == "balanced":
+        parts.append("Classes were drawn equally often.")
+        where.append(in_bundle("recipe", "train", "sampling"))
+    return Answer(" ".join(parts), tuple(where))
 
 
 def calibration(evaluation: Evaluation, facts: Facts) -> Answer | None:
