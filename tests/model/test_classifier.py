@@ -1,16 +1,16 @@
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
+import timm
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from sklearn.metrics import log_loss
 
 from hilum.errors import RecipeError, WeightsError
 from hilum.model.backbones import make_backbone
 from hilum.model.classifier import Classifier
-from hilum.model.losses import binary_cross_entropy
 
 
 def lite0(weights: str = "imagenet", outputs: int = 1) -> Classifier:
@@ -128,27 +128,84 @@ def test_a_pickle_that_runs_code_is_never_run(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_the_loss_is_binary_cross_entropy() -> None:
-    rng = np.random.default_rng(0)
-    logit_n, label_n = rng.normal(size=50), rng.integers(0, 2, 50)
-    ours = binary_cross_entropy(
-        torch.tensor(logit_n)[:, None], torch.tensor(label_n)[:, None] * 1.0
-    )
-    assert ours.item() == pytest.approx(log_loss(label_n, 1 / (1 + np.exp(-logit_n))), abs=1e-6)
+def staged(name: str = "efficientnet_lite0", outputs: int = 2) -> Classifier:
+    backbone = make_backbone(name, outputs, weights="none", dropout=0.0, features="stages")
+    return Classifier(backbone).eval()
 
 
-def test_missing_labels_do_not_count() -> None:
-    logit_nf = torch.tensor([[1.0, -2.0], [0.5, 3.0]])
-    label_nf = torch.tensor([[1.0, float("nan")], [float("nan"), 0.0]])
-    known = binary_cross_entropy(torch.tensor([[1.0], [3.0]]), torch.tensor([[1.0], [0.0]]))
-    torch.testing.assert_close(binary_cross_entropy(logit_nf, label_nf), known)
-    nothing = binary_cross_entropy(logit_nf, torch.full((2, 2), float("nan")))
-    assert nothing.item() == 0.0
+def test_of_stages_the_map_joins_five_blocks_and_the_last_map_on_its_grid() -> None:
+    """Held against what hooks see of the blocks; 128 pixels leave a grid of 4 by 4."""
+    classifier = staged()
+    network = classifier.network
+    seen: list[torch.Tensor] = []
+    for module in (*network.blocks[2:7], network.bn2):
+        module.register_forward_hook(lambda _module, _given, out: seen.append(out.clone()))
+    with torch.no_grad():
+        feature_nchw = classifier.feature_map(torch.rand(2, 1, 128, 128))
+    pooled = []
+    for each in seen:
+        cell = each.shape[-1] // 4
+        n, c, *_ = each.shape
+        pooled.append(each.reshape(n, c, 4, cell, 4, cell).mean(dim=(3, 5)))
+    assert [each.shape[1] for each in seen] == list(classifier.widths)
+    torch.testing.assert_close(feature_nchw, torch.cat(pooled, dim=1))
 
 
-def test_weights_of_the_positive_class_scale_its_part_of_the_loss() -> None:
-    logit_nf = torch.tensor([[0.3], [0.3]])
-    label_nf = torch.tensor([[1.0], [0.0]])
-    plain = [binary_cross_entropy(logit_nf[i : i + 1], label_nf[i : i + 1]) for i in range(2)]
-    weighted = binary_cross_entropy(logit_nf, label_nf, positive_weight_f=torch.tensor([3.0]))
-    torch.testing.assert_close(weighted, (3 * plain[0] + plain[1]) / 2)
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "resnet18", "densenet121"])
+@pytest.mark.parametrize("features", ["last", "stages"])
+def test_a_logit_is_one_linear_layer_on_the_mean_of_the_map(
+    name: str, features: Literal["last", "stages"]
+) -> None:
+    backbone = make_backbone(name, 2, weights="none", dropout=0.0, features=features)
+    classifier = Classifier(backbone).eval()
+    image_nchw = torch.rand(3, 1, 80, 80)
+    with torch.no_grad():
+        pooled_nc = classifier.feature_map(image_nchw).mean((2, 3))
+        weight_fc, bias_f = classifier.head_parameters()
+        torch.testing.assert_close(classifier(image_nchw), pooled_nc @ weight_fc.T + bias_f)
+    assert weight_fc.shape == (2, sum(classifier.widths))
+
+
+def test_a_resnets_last_stage_is_not_joined_twice() -> None:
+    assert staged("resnet18").widths == (64, 128, 256, 512)
+
+
+@pytest.mark.parametrize("name", ["mobilenetv3_small_050", "vit_tiny_patch16_224", "convnext_atto"])
+def test_stages_of_a_backbone_with_more_than_pooling_at_its_end_are_refused(name: str) -> None:
+    with pytest.raises(RecipeError, match=f"stages.*{name}.*set model.features") as caught:
+        staged(name)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "resnet18", "convnext_atto"])
+def test_head_and_stages_hold_every_parameter_once_from_input_to_output(name: str) -> None:
+    classifier = Classifier(make_backbone(name, 1, weights="none", dropout=0.0))
+    parameters = dict(classifier.network.named_parameters())
+    names = {parameter: name for name, parameter in parameters.items()}
+    stages = [[names[each] for each in stage] for stage in classifier.stages()]
+    head = [names[each] for each in classifier.head_parameters()]
+    assert sorted([*head, *(each for stage in stages for each in stage)]) == sorted(parameters)
+    assert next(iter(parameters)) in stages[0]
+    assert len(stages) > 3
+
+
+def test_stages_of_an_efficientnet_are_its_stem_and_blocks_and_conv_head_ends_the_last() -> None:
+    classifier = staged()
+    network = classifier.network
+    stages = [set(stage) for stage in classifier.stages()]
+    assert stages[0] == {*network.conv_stem.parameters(), *network.bn1.parameters()}
+    for place, block in enumerate(network.blocks[:6], start=1):
+        assert stages[place] == set(block.parameters())
+    last = (network.blocks[6], network.conv_head, network.bn2)
+    assert stages[7:] == [{each for module in last for each in module.parameters()}]
+
+
+def test_features_decide_the_width_of_the_head_and_nothing_else_in_the_weights() -> None:
+    """A bundle written before there was a choice keeps its layout."""
+    plain, wide = lite0("none").weights(), staged(outputs=1).weights()
+    published = timm.create_model("efficientnet_lite0", num_classes=1).state_dict()
+    assert list(plain) == list(wide) == list(published)
+    assert {name for name in plain if plain[name].shape != wide[name].shape} == {
+        "classifier.weight"
+    }
+    assert wide["classifier.weight"].shape == (1, 2024)

