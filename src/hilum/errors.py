@@ -59,6 +59,10 @@ class TrainingError(HilumError):
     """Training cannot go on; the message says what was kept."""
 
 
+class StoppedError(TrainingError):
+    """A run was asked to stop, and can be resumed."""
+
+
 class BundleError(HilumError):
     """A bundle is damaged, of another schema, or cannot be written."""
 

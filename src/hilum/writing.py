@@ -38,6 +38,12 @@ def replacing(path: Path) -> Iterator[Path]:
             draft.unlink(missing_ok=True)
 
 
+def remove_drafts(folder: Path) -> None:
+    """Remove what processes that were killed while they wrote have left in `folder`."""
+    for draft in folder.glob(".*.part.*"):
+        draft.unlink(missing_ok=True)
+
+
 def refuse_unwritable(folder: Path) -> None:
     """Make `folder` and see that a file can be written there, before hours are spent.
 

@@ -19,6 +19,7 @@ from PIL import Image
 from hilum.bundle import MANIFEST, Bundle
 from hilum.cli import run
 from hilum.data.sources.phantom import phantom_cohort
+from hilum.training.checkpoint import checkpoints
 from made import write_npz
 
 SMALL = ["--set", "train.epochs=1", "--set", "train.batch_size=16", "--set", "input.size=32"]
@@ -231,9 +232,9 @@ def test_ctrl_c_keeps_the_state_and_resume_finishes_the_job(
     process = subprocess.Popen(
         [sys.executable, "-m", "hilum", *arguments], stderr=subprocess.PIPE, text=True
     )
-    checkpoint = tmp_path / ".bundle.run" / "checkpoint.safetensors"
+    work = tmp_path / ".bundle.run"
     for _ in range(1200):
-        if checkpoint.exists():
+        if checkpoints(work):
             break
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
@@ -242,7 +243,7 @@ def test_ctrl_c_keeps_the_state_and_resume_finishes_the_job(
     last = said.strip().splitlines()[-1]
     assert last.startswith("hilum: training: interrupted after step")
     assert "--resume" in last
-    assert checkpoint.exists()
+    assert checkpoints(work)
     assert not target.exists()
     changed = hilum(*arguments, "--resume", "--set", "seed=1")
     assert changed.returncode == 2

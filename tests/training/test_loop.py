@@ -18,17 +18,10 @@ from hilum.evaluation.discrimination import auroc
 from hilum.model.backbones import make_backbone
 from hilum.model.classifier import Classifier
 from hilum.recipe import Recipe, TrainPart
-from hilum.training.checkpoint import NAME
-from hilum.training.loop import (
-    Nobody,
-    StepReport,
-    TrainingSet,
-    Watcher,
-    fit,
-    learning_rate,
-    logits,
-    seeded,
-)
+from hilum.training.checkpoint import checkpoints
+from hilum.training.loop import TrainingSet, fit, logits, seeded
+from hilum.training.rates import learning_rate
+from hilum.training.watching import Nobody, StepReport, Watcher
 from made import small_recipe
 
 
@@ -90,12 +83,13 @@ def whole_run(
 ) -> tuple[Path, dict[str, torch.Tensor]]:
     """Two epochs of three steps without a break: its folder and its weights."""
     folder = tmp_path_factory.mktemp("whole")
-    classifier, _ = run(small_cohort, small_recipe(epochs=2), folder)
+    classifier, _ = run(small_cohort, small_recipe(epochs=2, average="ema"), folder)
     return folder, weights(classifier)
 
 
 @pytest.mark.parametrize(
-    ("step", "number"), [(1, signal.SIGINT), (3, signal.SIGTERM), (4, signal.SIGINT)]
+    ("step", "number", "last"),
+    [(1, signal.SIGINT, 2), (3, signal.SIGTERM, 3), (4, signal.SIGINT, 5)],
 )
 def test_a_run_that_is_interrupted_and_resumed_ends_as_one_that_was_not(
     small_cohort: Cohort,
@@ -103,10 +97,11 @@ def test_a_run_that_is_interrupted_and_resumed_ends_as_one_that_was_not(
     tmp_path: Path,
     step: int,
     number: int,
+    last: int,
 ) -> None:
-    recipe = small_recipe(epochs=2)
+    recipe = small_recipe(epochs=2, average="ema")
     whole_folder, whole_weights = whole_run
-    with pytest.raises(TrainingError, match=f"interrupted after step {step} of 6.*--resume"):
+    with pytest.raises(TrainingError, match=f"interrupted after step {last} of 6.*--resume"):
         run(small_cohort, recipe, tmp_path, StopAfter(step, number))
     resumed, _ = run(small_cohort, recipe, tmp_path, resume=True)
     assert same(whole_weights, weights(resumed))
@@ -133,13 +128,17 @@ def test_nothing_to_resume_and_another_recipe_are_refused(
     run(small_cohort, small_recipe(), tmp_path)
     with pytest.raises(TrainingError, match="written by a run with another recipe"):
         run(small_cohort, small_recipe(learning_rate=1e-4), tmp_path, resume=True)
-    (tmp_path / NAME).write_bytes(b"\x10" * 40)
+    checkpoints(tmp_path)[-1].write_bytes(b"\x10" * 40)
     with pytest.raises(TrainingError, match="cannot be read"):
         run(small_cohort, small_recipe(), tmp_path, resume=True)
 
 
 def test_training_learns_what_the_films_show(small_cohort: Cohort, tmp_path: Path) -> None:
-    classifier, data = run(small_cohort, small_recipe(epochs=8, batch_size=4), tmp_path)
+    classifier, data = run(
+        small_cohort,
+        small_recipe(epochs=10, batch_size=8, learning_rate=3e-3, patience=10),
+        tmp_path,
+    )
     logit_n = logits(classifier, data.train, data.steps)[:, 0]
     assert auroc(logit_n, data.train.label_nf[:, 0]) > 0.9
 
@@ -161,8 +160,14 @@ def test_training_stops_when_tune_gets_no_better_and_keeps_the_best_state(
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_batch(
     small_cohort: Cohort, tmp_path: Path
 ) -> None:
-    with pytest.raises(TrainingError, match=r"the loss is (nan|inf) on a batch that begins with"):
+    with pytest.raises(
+        TrainingError, match=r"the loss is (nan|inf|\S+e\+\d+) at step \d+, on a batch that begins"
+    ):
         run(small_cohort, small_recipe(epochs=20, learning_rate=1e18), tmp_path)
+    noted = json.loads((tmp_path / "stopped.json").read_text())
+    table = assign_roles(small_cohort, seed=0)[0].table
+    assert noted["image_ids"] == table.loc[noted["rows"], "image_id"].tolist()
+    assert set(table.loc[noted["rows"], "role"]) == {"train"}
 
 
 def test_the_rate_warms_up_then_falls_to_nought() -> None:

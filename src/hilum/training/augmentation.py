@@ -32,6 +32,39 @@ class Variation:
     noise_n: NDArray[np.float32]
     noise_seed: int
 
+    def of(self, films: slice) -> Variation:
+        """Of some of the films alone; their noise has a seed of its own."""
+        return Variation(
+            self.affine_n23[films],
+            self.gamma_n[films],
+            self.contrast_n[films],
+            self.brightness_n[films],
+            self.noise_n[films],
+            self.noise_seed + (films.start or 0),
+        )
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """Mixup (Zhang et al. 2018): each film becomes `share` of itself and the rest of a partner.
+
+    partner_n: permutation of the batch
+    """
+
+    share: float
+    partner_n: NDArray[np.intp]
+
+    def apply(self, values: Tensor) -> Tensor:
+        """Mix films or labels, shape (n, …); a label unknown to either is unknown."""
+        partner = torch.from_numpy(self.partner_n).to(values.device)
+        return self.share * values + (1 - self.share) * values[partner]
+
+
+def draw_mixing(alpha: float, n: int, rng: np.random.Generator) -> Mixing:
+    """Draw the share from Beta(alpha, alpha), one for the batch, at least one half."""
+    share = float(rng.beta(alpha, alpha))
+    return Mixing(max(share, 1 - share), rng.permutation(n))
+
 
 def draw_variation(settings: AugmentationPart, n: int, rng: np.random.Generator) -> Variation:
     """Draw the parameters for `n` films, each uniform in its range, gamma in its logarithm."""

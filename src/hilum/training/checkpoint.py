@@ -9,7 +9,6 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -17,7 +16,13 @@ from torch import Tensor
 from hilum.errors import TrainingError
 from hilum.writing import replacing
 
-NAME = "checkpoint.safetensors"
+PATTERN = "checkpoint-*.safetensors"
+_PARTS = ("model", "best", "average")
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """What a run has saved in its folder, the newest last."""
+    return sorted(folder.glob(PATTERN))
 
 
 def save_tensors(
@@ -34,56 +39,57 @@ def save_tensors(
 class Checkpoint:
     """All that a run needs to go on as if it had never stopped.
 
-    model, best: state dicts of the network now and at its best on tune
+    model, best, average: state dicts of the network now, at its best on tune, and averaged along
+        the path; without average it is empty
     optimizer: AdamW's tensors, parameter index → name → tensor
-    generator: torch's random state, which dropout draws from
     facts: plain values: recipe, data digest, step, best figure, epochs since
+    What a step draws at random hangs on the seed and the step alone, so there is nothing to keep.
     """
 
     model: dict[str, Tensor]
     best: dict[str, Tensor]
+    average: dict[str, Tensor]
     optimizer: dict[int, dict[str, Tensor]]
-    generator: Tensor
     facts: dict[str, object]
 
-    def write(self, path: Path) -> None:
-        """Write to a temporary name and rename. Raises OutputError."""
-        tensors = {"generator": self.generator}
-        tensors |= {f"model/{name}": tensor for name, tensor in self.model.items()}
-        tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
+    def write(self, folder: Path, step: int, keep: int) -> None:
+        """Write to a temporary name and rename; then only the newest `keep` stay.
+
+        Raises OutputError; what was saved before is then still there.
+        """
+        tensors: dict[str, Tensor] = {}
+        for part in _PARTS:
+            state: dict[str, Tensor] = getattr(self, part)
+            tensors |= {f"{part}/{name}": tensor for name, tensor in state.items()}
         for index, state in self.optimizer.items():
             tensors |= {f"optimizer/{index}/{name}": tensor for name, tensor in state.items()}
         plain = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
-        with replacing(path) as draft:
+        with replacing(folder / PATTERN.replace("*", f"{step:09d}")) as draft:
             save_tensors(plain, draft, {"facts": json.dumps(self.facts)})
+        for older in checkpoints(folder)[:-keep]:
+            older.unlink(missing_ok=True)
 
     @classmethod
     def read(cls, path: Path) -> Checkpoint:
         """Raises TrainingError when the file is damaged."""
-        model: dict[str, Tensor] = {}
-        best: dict[str, Tensor] = {}
+        states: dict[str, dict[str, Tensor]] = {part: {} for part in _PARTS}
         optimizer: dict[int, dict[str, Tensor]] = {}
-        generator = torch.empty(0, dtype=torch.uint8)
         try:
             with safe_open(path, framework="pt") as file:
                 facts = json.loads(file.metadata()["facts"])
                 for name in file.keys():  # noqa: SIM118 - a safetensors file is no mapping
                     part, _, rest = name.partition("/")
                     tensor = file.get_tensor(name)
-                    if part == "model":
-                        model[rest] = tensor
-                    elif part == "best":
-                        best[rest] = tensor
-                    elif part == "optimizer":
+                    if part == "optimizer":
                         index, _, key = rest.partition("/")
                         optimizer.setdefault(int(index), {})[key] = tensor
                     else:
-                        generator = tensor
+                        states[part][rest] = tensor
         except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
             raise TrainingError(
                 path,
                 f"cannot be read ({error})",
                 expected="a checkpoint",
-                remedy="start again without --resume",
+                remedy="remove it to go on from the one before, or start without --resume",
             ) from error
-        return cls(model, best, optimizer, generator, facts)
+        return cls(**states, optimizer=optimizer, facts=facts)

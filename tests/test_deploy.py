@@ -1,0 +1,244 @@
+"""The files under `deploy/`: well formed, and doing what they say, as far as no cluster is needed.
+
+No Kubernetes is asked: the manifest is held against the fields of `kubeflow.org/v1` that are
+written down here, from the operator's own resource definition.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hilum.recipe import make_recipe
+
+DEPLOY = Path(__file__).parent.parent / "deploy"
+SBATCH = DEPLOY / "slurm" / "train.sbatch"
+SCRIPTS = [SBATCH, DEPLOY / "prune-image"]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_scripts_are_accepted_by_their_shell_and_by_shellcheck(script: Path) -> None:
+    shell = "bash" if "bash" in script.read_text().splitlines()[0] else "sh"
+    subprocess.run([shell, "-n", script], check=True)
+    if shutil.which("shellcheck") is None:
+        pytest.skip("shellcheck is not installed")
+    found = subprocess.run(
+        ["shellcheck", f"--shell={shell}", script], capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 0, found.stdout
+
+
+class Cluster:
+    """Stands in for SLURM: `srun` notes what it was given and does as it is told."""
+
+    def __init__(self, folder: Path, srun: str) -> None:
+        self.folder = folder
+        tools = folder / "tools"
+        tools.mkdir()
+        self.said = folder / "said.txt"
+        for name, body in {
+            "srun": f'echo "srun $*" >> "{self.said}"\n{srun}',
+            "scontrol": f'[ "$1" = show ] && echo node1 && echo node2; echo "scontrol $*" >> '
+            f'"{self.said}"; true',
+        }.items():
+            path = tools / name
+            path.write_text(f"#!/bin/bash\n{body}\n")
+            path.chmod(0o755)
+        self.env = os.environ | {
+            "PATH": f"{tools}:{os.environ['PATH']}",
+            "SLURM_JOB_ID": "17",
+            "SLURM_JOB_NODELIST": "node[1-2]",
+            "SLURM_NNODES": "2",
+            "SLURM_GPUS_ON_NODE": "8",
+        }
+
+    def submit(self, *arguments: str | Path) -> subprocess.Popen[bytes]:
+        with (self.folder / "stderr.txt").open("wb") as errors:
+            return subprocess.Popen(
+                ["bash", SBATCH, *map(str, arguments)], env=self.env, stderr=errors
+            )
+
+    def launches(self) -> str:
+        (line,) = [each for each in self.said.read_text().splitlines() if each.startswith("srun")]
+        return line
+
+
+def test_the_job_starts_one_torchrun_a_host_and_hands_on_what_it_was_given(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path, srun="exit 0")
+    job = cluster.submit("my.toml", tmp_path / "chest", "--set", "train.epochs=3")
+    assert job.wait(20) == 0
+    assert cluster.launches() == (
+        "srun torchrun --nnodes 2 --nproc-per-node 8 --max-restarts 3 --rdzv-backend c10d "
+        "--rdzv-endpoint node1:29500 --rdzv-id 17.0 "
+        f"-m hilum train my.toml --out {tmp_path}/chest --set train.epochs=3"
+    )
+
+
+def test_a_job_with_a_checkpoint_goes_on_from_it(tmp_path: Path) -> None:
+    (tmp_path / ".chest.run").mkdir()
+    (tmp_path / ".chest.run" / "checkpoint-000000007.safetensors").touch()
+    cluster = Cluster(tmp_path, srun="exit 0")
+    assert cluster.submit("my.toml", tmp_path / "chest").wait(20) == 0
+    assert cluster.launches().endswith(f"--out {tmp_path}/chest --resume")
+
+
+def test_a_job_that_fails_says_so_and_is_not_queued_again(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path, srun="exit 3")
+    assert cluster.submit("my.toml", tmp_path / "chest").wait(20) == 3
+    assert "requeue" not in cluster.said.read_text()
+
+
+def test_a_job_whose_time_is_up_lets_the_run_save_and_queues_itself_again(tmp_path: Path) -> None:
+    saved = tmp_path / "saved"
+    wait = f'trap \'sleep 0.3; touch "{saved}"; exit 1\' TERM; touch "{tmp_path}/up"\n'
+    cluster = Cluster(tmp_path, srun=wait + "while :; do sleep 0.05; done")
+    job = cluster.submit("my.toml", tmp_path / "chest")
+    deadline = time.monotonic() + 20
+    while not (tmp_path / "up").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    job.send_signal(signal.SIGTERM)
+    assert job.wait(20) == 0
+    assert saved.exists()  # the shell waited for the run, not for the signal alone
+    assert cluster.said.read_text().splitlines()[-1] == "scontrol requeue 17"
+
+
+def test_a_job_without_a_recipe_says_how_it_is_used(tmp_path: Path) -> None:
+    assert Cluster(tmp_path, srun="exit 0").submit().wait(20) != 0
+    said = (tmp_path / "stderr.txt").read_text()
+    assert "usage: sbatch train.sbatch RECIPE BUNDLE" in said
+
+
+# Fields of kubeflow.org/v1 PyTorchJob (training operator 1.9); a set names the values allowed.
+REPLICA = {
+    "replicas": int,
+    "restartPolicy": {"Always", "OnFailure", "Never", "ExitCode"},
+    "template": dict,
+}
+PYTORCHJOB: dict[str, Any] = {
+    "apiVersion": {"kubeflow.org/v1"},
+    "kind": {"PyTorchJob"},
+    "metadata": dict,
+    "spec": {
+        "nprocPerNode": str,
+        "elasticPolicy": {
+            "maxReplicas": int,
+            "maxRestarts": int,
+            "metrics": list,
+            "minReplicas": int,
+            "rdzvBackend": {"c10d", "etcd", "etcd-v2"},
+            "rdzvConf": list,
+            "rdzvHost": str,
+            "rdzvId": str,
+            "rdzvPort": int,
+            "standalone": bool,
+        },
+        "runPolicy": {
+            "activeDeadlineSeconds": int,
+            "backoffLimit": int,
+            "cleanPodPolicy": {"None", "Running", "All"},
+            "managedBy": str,
+            "schedulingPolicy": dict,
+            "suspend": bool,
+            "ttlSecondsAfterFinished": int,
+        },
+        "pytorchReplicaSpecs": {"Master": REPLICA, "Worker": REPLICA},
+    },
+}
+
+
+def complaints(value: Any, schema: Any, where: str = "") -> list[str]:
+    """Unknown fields and values of another kind, each in a line."""
+    if isinstance(schema, dict):
+        if not isinstance(value, dict):
+            return [f"{where} is no table"]
+        lines = [f"{where}.{key} is not known" for key in value if key not in schema]
+        known = {key: each for key, each in value.items() if key in schema}
+        return lines + [
+            line for key, each in known.items() for line in complaints(each, schema[key], key)
+        ]
+    if isinstance(schema, set):
+        return [] if value in schema else [f"{where} = {value!r}"]
+    return [] if isinstance(value, schema) else [f"{where} = {value!r}"]
+
+
+def test_the_manifest_check_finds_what_is_wrong() -> None:
+    bad = {"apiVersion": "kubeflow.org/v2", "spec": {"elasticPolicy": {"minReplica": 1}}}
+    assert complaints(bad, PYTORCHJOB) == [
+        "apiVersion = 'kubeflow.org/v2'",
+        "elasticPolicy.minReplica is not known",
+    ]
+
+
+@pytest.fixture
+def manifests() -> dict[str, dict[str, Any]]:
+    text = (DEPLOY / "kubernetes" / "pytorchjob.yaml").read_text()
+    found = list(yaml.safe_load_all(text))
+    assert all({"apiVersion", "kind", "metadata"} <= set(each) for each in found)
+    return {each["kind"]: each for each in found}
+
+
+def test_the_pytorchjob_has_the_fields_of_its_kind(manifests: dict[str, dict[str, Any]]) -> None:
+    job = manifests["PyTorchJob"]
+    assert complaints(job, PYTORCHJOB) == []
+    worker = job["spec"]["pytorchReplicaSpecs"]["Worker"]
+    elastic = job["spec"]["elasticPolicy"]
+    assert elastic["minReplicas"] <= worker["replicas"] <= elastic["maxReplicas"]
+
+
+def test_what_the_pods_mount_and_read_is_there(manifests: dict[str, dict[str, Any]]) -> None:
+    pod = manifests["PyTorchJob"]["spec"]["pytorchReplicaSpecs"]["Worker"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["name"] == "pytorch"
+    volumes = {each["name"]: each for each in pod["volumes"]}
+    assert {each["name"] for each in container["volumeMounts"]} == set(volumes)
+    claim = manifests["PersistentVolumeClaim"]
+    assert volumes["models"]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+    recipes = manifests["ConfigMap"]
+    assert volumes["recipe"]["configMap"]["name"] == recipes["metadata"]["name"]
+    mounts = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
+    assert mounts["shm"] == "/dev/shm"
+    assert volumes["shm"]["emptyDir"]["medium"] == "Memory"
+    (name,) = recipes["data"]
+    assert f"{mounts['recipe']}/{name}" in container["args"][0]
+    gpus = container["resources"]["limits"]["nvidia.com/gpu"]
+    assert f"--nproc-per-node={gpus} " in container["args"][0]
+
+
+def test_the_manifests_recipe_is_one(manifests: dict[str, dict[str, Any]]) -> None:
+    recipe = make_recipe(tomllib.loads(manifests["ConfigMap"]["data"]["recipe.toml"]))
+    assert recipe.train.accelerator == "cuda"
+
+
+def test_the_pods_command_goes_on_from_a_checkpoint(
+    manifests: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    pod = manifests["PyTorchJob"]["spec"]["pytorchReplicaSpecs"]["Worker"]["template"]["spec"]
+    (container,) = pod["containers"]
+    script = container["args"][0].replace("/models", str(tmp_path))
+    script = script.replace("exec torchrun", "echo torchrun")
+
+    def command() -> str:
+        done = subprocess.run(
+            [*container["command"], script], capture_output=True, text=True, check=True
+        )
+        return re.sub(r"\s+", " ", done.stdout).strip()
+
+    expected = (
+        f"torchrun --nproc-per-node=8 -m hilum train /recipe/recipe.toml --out {tmp_path}/chest"
+    )
+    assert command() == expected
+    (tmp_path / ".chest.run").mkdir()
+    (tmp_path / ".chest.run" / "checkpoint-000000007.safetensors").touch()
+    assert command() == f"{expected} --resume"
