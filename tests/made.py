@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from hilum.data.cohort import Cohort
+from hilum.data.pixels import ArrayPixels
 from hilum.evaluation import Deployment, Evaluation, Predictions, evaluate
 from hilum.recipe import Recipe, make_recipe
 
@@ -22,6 +25,25 @@ def write_npz(path: Path, n: int = 60, side: int = 28, seed: int = 0) -> dict[st
         arrays |= {f"{split}_images": grey.astype(np.uint8), f"{split}_labels": label}
     np.savez(path, **arrays)
     return arrays
+
+
+def bright_cohort(n: int = 160, side: int = 28, seed: int = 0) -> Cohort:
+    """Two films a patient, in published splits; films with pneumonia are brighter, most of them."""
+    rng = np.random.default_rng(seed)
+    patient_n = np.arange(n) // 2
+    label_n = (patient_n % 2).astype(float)
+    bright_n = 25 * label_n + rng.normal(0, 12, n)
+    grey_nhw = rng.integers(60, 160, (n, side, side)) + bright_n[:, None, None]
+    table = pd.DataFrame(
+        {
+            "image_id": [f"film-{i:03d}" for i in range(n)],
+            "patient_id": [f"patient-{p:03d}" for p in patient_n],
+            "split": np.select([patient_n % 8 < 5, patient_n % 8 < 6], ["train", "val"], "test"),
+            "label_pneumonia": label_n,
+        }
+    ).assign(site=None, view=None, age=np.nan, sex=None, role=None)
+    pixels = ArrayPixels(grey_nhw.clip(0, 255).astype(np.uint8))
+    return Cohort("bright", ("Pneumonia",), table, pixels)
 
 
 def small_recipe(**train: object) -> Recipe:

@@ -270,7 +270,7 @@ def _draw(
     rows = np.flatnonzero((role_n == "train") & sets.drawable_n)
     # In the order of their names, so that the order of the rows has no say.
     name_g, group_n = np.unique(sets.name_n[rows], return_inverse=True)
-    stratum_g = _strata(cohort, rows, group_n, len(name_g))
+    stratum_g = strata(cohort, rows, group_n, len(name_g))
     drawn_g = np.full(len(name_g), "train", dtype=object)
     rng = np.random.default_rng(seed)
     for stratum in np.unique(stratum_g[stratum_g >= 0]):
@@ -285,7 +285,7 @@ def _draw(
     role_n[rows] = drawn_g[group_n]
 
 
-def _strata(
+def strata(
     cohort: Cohort, rows: NDArray[np.intp], group_n: NDArray[np.intp], groups: int
 ) -> NDArray[np.intp]:
     """Of each group of the rows 1 + the rarest finding that it has, 0 when it has none, -1 when
