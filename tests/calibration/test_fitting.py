@@ -73,3 +73,33 @@ def test_the_deployed_point_out_of_reach_is_an_error_that_names_its_key() -> Non
         match=r"calibration\.operating_points\.strict for Pneumonia: no lower limit .* set a lower",
     ):
         fitted(settings("strict"), *sample(), None)
+
+
+def test_films_under_faults_move_the_point_and_its_figures_are_those_of_the_films_as_they_are() -> (
+    None
+):
+    logit_n, y_n = sample()
+    faulty_kn = np.stack([logit_n + 2, logit_n + 3])  # every fault makes the network see more
+    units = Units("image", np.arange(len(y_n)), len(y_n))
+    settings = CalibrationPart(calibrator="temperature")
+    found = fit_calibration(
+        "Pneumonia",
+        logit_n,
+        y_n,
+        settings,
+        units=units,
+        rng=np.random.default_rng(0),
+        faulty_kn=faulty_kn,
+    )
+    plain = fitted(settings, logit_n, y_n, None)
+    point = found.points["youden"]
+    prob_n = found.chosen.calibrator.prob(logit_n)
+    every_m = found.chosen.calibrator.prob(np.concatenate([logit_n, *faulty_kn]))
+    assert point.threshold == youden(every_m, np.tile(y_n, 3)).threshold
+    assert point.threshold > plain.points["youden"].threshold
+    positive_n = prob_n >= point.threshold
+    assert point.sensitivity.value == positive_n[y_n == 1].mean()
+    assert point.specificity.value == (~positive_n)[y_n == 0].mean()
+    assert point.n == len(y_n)
+    assert "under 2 acquisition faults" in point.rule
+    assert found.limits == conformal_limits(prob_n, y_n, 0.9)

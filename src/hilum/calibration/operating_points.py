@@ -27,7 +27,7 @@ from hilum.recipe import (
     SpecificityRule,
     YoudenRule,
 )
-from hilum.units import Units
+from hilum.units import Units, proportion
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,26 @@ def choose(
             return least_cost(prob_n, y_n, ratio, prevalence=prevalence, name=name, units=units)
         case FBetaRule(beta=beta):
             return greatest_f_beta(prob_n, y_n, beta, name=name, units=units)
+
+
+def restated(
+    point: OperatingPoint,
+    rule: str,
+    prob_n: NDArray[np.floating],
+    y_n: NDArray[np.floating],
+    *,
+    units: Units,
+) -> OperatingPoint:
+    """The same threshold, with its sensitivity and specificity on other images.
+
+    prob_n, y_n: as in the rules; labels that are unknown are left out
+    """
+    shares = [
+        proportion((prob_n[of_n] >= point.threshold) == positive, units.where(of_n))
+        for positive, of_n in ((True, y_n == 1), (False, y_n == 0))
+    ]
+    known = int((~np.isnan(y_n)).sum())
+    return OperatingPoint(point.name, rule, point.threshold, shares[0], shares[1], known)
 
 
 def youden(
