@@ -198,14 +198,19 @@ class Bundle:
 
     def openings(self) -> list[dict[str, Any]]:
         """Every look at `test` so far, oldest first."""
-        ledger = self.folder / LEDGER
-        if not ledger.exists():
-            return []
-        lines = ledger.read_text(encoding="utf-8").splitlines()
-        try:
-            return [json.loads(line) for line in lines]
-        except ValueError as error:
-            raise BundleError(ledger, f"holds a line that is no record ({error})") from error
+        return read_openings(self.folder)
+
+
+def read_openings(folder: Path) -> list[dict[str, Any]]:
+    """The ledger of a bundle. Raises BundleError when a line of it is no record."""
+    ledger = folder / LEDGER
+    if not ledger.exists():
+        return []
+    lines = ledger.read_text(encoding="utf-8").splitlines()
+    try:
+        return [json.loads(line) for line in lines]
+    except ValueError as error:
+        raise BundleError(ledger, f"holds a line that is no record ({error})") from error
 
 
 def deployment(
@@ -282,6 +287,18 @@ def load_bundle(path: str | Path) -> Bundle:
             f"cannot be read ({error.strerror or error})",
             remedy="let this user read the bundle's files",
         ) from error
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """What a bundle says of itself, for lists: its other files are not looked at.
+
+    Raises BundleError: damaged, or of a newer schema.
+    """
+    path = folder / MANIFEST
+    try:
+        return _read_manifest(path, path.read_bytes())
+    except OSError as error:
+        raise BundleError(path, f"cannot be read ({error.strerror or error})") from error
 
 
 def _load(folder: Path) -> Bundle:

@@ -13,6 +13,7 @@ from hilum.cli.data import data_app
 from hilum.cli.evaluate import evaluate
 from hilum.cli.predict import predict
 from hilum.cli.reproduce import reproduce
+from hilum.cli.runs import runs
 from hilum.cli.train import train
 
 app = typer.Typer(
@@ -46,5 +47,6 @@ app.command()(train)
 app.command()(evaluate)
 app.command()(predict)
 app.command()(compare)
+app.command()(runs)
 app.add_typer(bundle_app, name="bundle")
 app.add_typer(data_app, name="data")

@@ -44,5 +44,7 @@ def reproduce(
         refuse_unwritable(folder)
     cohort = open_cohort_or_phantom(plan.data, plan.reading, data)
     bundle = train_bundle(plan, cohort, target, resume=resume)
+    if bundle is None:  # another process of this run writes and tells
+        return
     evaluate_bundle(bundle, cohort, "test", out, as_json=as_json)
     say(f"done in {time.monotonic() - began:.0f} s")

@@ -15,14 +15,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from hilum.training.environment import main_process
+
 if TYPE_CHECKING:
     from hilum.evaluation import Evaluation
-    from hilum.training.loop import EpochReport, StepReport
+    from hilum.training.watching import EpochReport, StepReport
 
 # Seconds between plain lines where there is no terminal to redraw.
 _PLAIN_EVERY = 15.0
 
-console = Console(stderr=True, highlight=False)
+# Of the processes that train together one speaks.
+console = Console(stderr=True, highlight=False, quiet=not main_process())
 
 
 def say(line: str) -> None:

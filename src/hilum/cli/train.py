@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from hilum.cli.options import Data, Json, KeepIds, Resume, Set
+
+
+class Criterion(StrEnum):
+    """What `--select` chooses by."""
+
+    ROBUST = "robust"
+
+
+class Tracking(StrEnum):
+    """Where `--track` sends a run's figures."""
+
+    MLFLOW = "mlflow"
+    TENSORBOARD = "tensorboard"
 
 
 def train(
@@ -18,19 +32,35 @@ def train(
     ] = None,
     data: Data = None,
     changes: Set = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Fit the head alone, on frozen features: seconds.")
+    ] = False,
+    select: Annotated[
+        Criterion | None,
+        typer.Option(help="First choose among the recipe's \\[select] candidates, by folds."),
+    ] = None,
+    sweep: Annotated[
+        bool, typer.Option("--sweep", help="First try values of the recipe's \\[sweep] ranges.")
+    ] = False,
+    track: Annotated[
+        list[Tracking] | None, typer.Option(help="Also send figures to; may be given twice.")
+    ] = None,
     resume: Resume = False,
     keep_ids: KeepIds = False,
     as_json: Json = False,
 ) -> None:
     """Train a classifier and calibrate it. The role `test` is not opened.
 
+    Selection and sweep keep what they have tried in OUT.selection and OUT.sweep, and go on there.
+
     Example: hilum train pneumoniamnist --out models/mine --set train.epochs=3
     """
-    from hilum.cli.show import print_json
-    from hilum.cli.work import need_training, open_cohort, train_bundle
+    from hilum.cli.show import print_json, say
+    from hilum.cli.work import choose_recipe, need_training, open_cohort, train_bundle
     from hilum.errors import WeightsError
     from hilum.recipe import read_recipe
     from hilum.recipes import recipe_path
+    from hilum.training.tracking import open_trackers
     from hilum.writing import refuse_unwritable
 
     need_training()
@@ -41,8 +71,22 @@ def train(
         model = plan.model.model_copy(update={"weights": str(weights)})
         plan = plan.model_copy(update={"model": model})
     refuse_unwritable(out.parent)
+    trackers = open_trackers([each.value for each in track or []], say)
     cohort = open_cohort(plan.data, plan.reading, data)
-    bundle = train_bundle(plan, cohort, out, resume=resume, keep_ids=keep_ids)
+    plan, selection = choose_recipe(
+        plan, cohort, out, quick=quick, select=select is not None, sweep=sweep, keep_ids=keep_ids
+    )
+    bundle = train_bundle(
+        plan,
+        cohort,
+        out,
+        resume=resume,
+        keep_ids=keep_ids,
+        selection=selection,
+        trackers=trackers,
+    )
+    if bundle is None:  # another process of this run writes and tells
+        return
     if as_json:
         print_json(
             {

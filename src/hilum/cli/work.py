@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hilum.cli.show import TrainingProgress, banner, counting, say
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hilum.data.cohort import Cohort
     from hilum.data.fingerprints import Fingerprints
     from hilum.recipe import DataPart, ReadingPart, Recipe
+    from hilum.training.watching import Tracker
 
 
 def open_cohort(options: DataPart, reading: ReadingPart, data: Path | None) -> Cohort:
@@ -120,10 +121,70 @@ def need_training() -> None:
         raise MissingExtraError("training", "train", "the image built with '--target train'")
 
 
+def choose_recipe(
+    recipe: Recipe,
+    cohort: Cohort,
+    out: Path,
+    *,
+    quick: bool,
+    select: bool,
+    sweep: bool,
+    keep_ids: bool = False,
+) -> tuple[Recipe, dict[str, dict[str, Any]]]:
+    """What is to be trained, and, of a selection or sweep, how it was chosen."""
+    chosen: dict[str, dict[str, Any]] = {}
+    if quick:
+        from hilum.training.probe import quick as quick_recipe
+
+        recipe = quick_recipe(recipe)
+    if select:
+        from hilum.training.selection import chosen_recipe
+        from hilum.training.selection import select as select_recipe
+
+        with TrainingProgress() as watcher:
+            selection = select_recipe(
+                recipe,
+                cohort,
+                out.with_name(f"{out.name}.selection"),
+                prints=look_at(cohort, recipe.data),
+                watcher=watcher,
+                keep_ids=keep_ids,
+                tell=say,
+            )
+        for line in (*selection.table().splitlines(), selection.reason()):
+            say(line)
+        for warning in selection.warnings:
+            say(f"warning: {warning}")
+        recipe, chosen["selection"] = chosen_recipe(recipe, selection), selection.to_dict()
+    if sweep:
+        from hilum.training.sweep import sweep as sweep_recipe
+
+        with TrainingProgress() as watcher:
+            result = sweep_recipe(
+                recipe,
+                cohort,
+                out.with_name(f"{out.name}.sweep") / "study.db",
+                prints=look_at(cohort, recipe.data),
+                watcher=watcher,
+                keep_ids=keep_ids,
+            )
+        for line in result.table().splitlines():
+            say(line)
+        recipe, chosen["sweep"] = result.recipe, result.to_dict()
+    return recipe, chosen
+
+
 def train_bundle(
-    recipe: Recipe, cohort: Cohort, target: Path, *, resume: bool, keep_ids: bool = False
-) -> Bundle:
-    """Train with a progress bar."""
+    recipe: Recipe,
+    cohort: Cohort,
+    target: Path,
+    *,
+    resume: bool,
+    keep_ids: bool = False,
+    selection: Mapping[str, Mapping[str, Any]] | None = None,
+    trackers: Sequence[Tracker] = (),
+) -> Bundle | None:
+    """Train with a progress bar; None where another process of the run writes the bundle."""
     from hilum.training.run import train
 
     prints = look_at(cohort, recipe.data)
@@ -133,10 +194,14 @@ def train_bundle(
             cohort,
             target,
             watcher=watcher,
+            trackers=trackers,
             resume=resume,
             prints=prints,
             keep_ids=keep_ids,
+            selection=selection,
         )
+    if bundle is None:
+        return None
     tell_excluded(cohort)
     tell_oddities(cohort)
     agreement = bundle.manifest.engine.agreement

@@ -10,13 +10,15 @@ import json
 import platform
 import secrets
 import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.metadata import version
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.special import expit
 
@@ -35,28 +37,34 @@ from hilum.bundle import (
 )
 from hilum.calibration import Calibration, fit_calibration
 from hilum.data.cohort import ROLES, Cohort, Role
+from hilum.data.faults import FAULTS, FaultyPixels
 from hilum.data.fingerprints import Fingerprints, fingerprints, fingerprints_for
-from hilum.data.preprocessing import CentreSquare, PadSquare, Resize, Step
+from hilum.data.pixels import RememberedPixels
+from hilum.data.preprocessing import Step
 from hilum.data.reading import Quarantine
 from hilum.data.roles import RoleLedger, assign_roles, refuse_broken
 from hilum.data.seen import Seen, pseudonymised
 from hilum.errors import OutputError, TrainingError
 from hilum.evaluation import evaluate
-from hilum.model.backbones import make_backbone
 from hilum.model.classifier import Classifier
+from hilum.model.ensemble import Ensemble
 from hilum.predict import as_predictions, engine_logits
-from hilum.recipe import InputPart, Recipe
+from hilum.recipe import Recipe
 from hilum.training.card import model_card
-from hilum.training.checkpoint import NAME as CHECKPOINT
 from hilum.training.checkpoint import save_tensors
 from hilum.training.engine import export_engine
-from hilum.training.loop import METRICS, TrainingSet, Watcher, fit, logits, seeded
+from hilum.training.loop import TrainingSet, logits
+from hilum.training.making import input_steps, make_classifier
+from hilum.training.records import RunRecord, commit, recording, versions
+from hilum.training.watching import Tracker, Watcher
+from hilum.training.world import launch, main_process
 from hilum.units import units_of
 
 # OpenVINO's fp32 kernels and torch's add in another order; beyond this it is another network.
 AGREEMENT_LIMIT = 1e-4
-_WORK = (METRICS, CHECKPOINT)
-_PACKAGES = ("hilum", "torch", "timm", "lightning-fabric", "openvino", "numpy", "pillow")
+SELECTION = "selection.json"
+# What runs and trackers write into a run's own folder.
+_WORK = ("*.json", "metrics.*", "checkpoint-*", "member-*", ".*.part.*")
 
 
 def train(
@@ -65,17 +73,21 @@ def train(
     target: Path,
     *,
     watcher: Watcher | None = None,
+    trackers: Sequence[Tracker] = (),
     resume: bool = False,
     prints: Fingerprints | None = None,
     keep_ids: bool = False,
-) -> Bundle:
+    selection: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Bundle | None:
     """Train on the cohort and write the bundle to `target`.
 
     prints: the cohort's fingerprints, where they are at hand
     keep_ids: write image ids as they are; otherwise those that are not public are hashed
+    selection: how the recipe was chosen, by "selection" and by "sweep", which the bundle then tells
 
-    While it runs, `.NAME.run` beside it holds the checkpoint and `metrics.jsonl`; it goes when
-    the bundle stands.
+    While it runs, `.NAME.run` beside it holds checkpoints, `metrics.jsonl`, `metrics.csv` and
+    `run.json`; it goes when the bundle stands, and stays when the run fails.
+    Returns None in every process of a world but the first, which writes the bundle.
     Raises DataError when a role lacks a class, TrainingError when training cannot go on,
     OutputError when the bundle cannot be written; an earlier bundle then stays as it was.
     """
@@ -94,85 +106,103 @@ def train(
     if prints is None:  # nobody has looked yet; of the rest the loop takes care
         for role in ("tune", "calibrate"):
             roles[role] = _readable(roles[role], recipe.data.broken_limit)
-    steps = _steps(cohort.reduction, recipe.input)
-    with seeded(recipe.seed):
-        backbone = make_backbone(
-            recipe.model.backbone,
-            len(cohort.findings),
-            weights=recipe.model.weights,
-            dropout=recipe.model.dropout,
-        )
-        classifier = Classifier(backbone)
-
+    steps = input_steps(cohort.reduction, recipe.input)
     quarantine = Quarantine(len(roles["train"]), recipe.data.broken_limit)
     data = TrainingSet(roles["train"], roles["tune"], steps, digest, quarantine)
-    fit(classifier, data, recipe, work, watcher=watcher, resume=resume)
-
-    with bundle_draft(target) as draft:
-        shutil.copy(work / METRICS, draft / METRICS)
-        save_tensors(classifier.network.state_dict(), draft / WEIGHTS)
-        seen.write(draft / SEEN)
-        engine = export_engine(classifier, recipe.input.size, (draft / "openvino"))
-        used: tuple[Role, ...] = ("tune", "calibrate")
-        logit_nf = {role: engine_logits(engine, steps, roles[role]) for role in used}
-        agreement = _agreement(classifier, logit_nf["calibrate"], steps, roles["calibrate"])
-        fitted = _calibrate(logit_nf["calibrate"], roles["calibrate"], recipe)
-        manifest = Manifest(
-            name=target.name,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            findings=cohort.findings,
-            meanings=dict(cohort.meanings),
-            backbone=Backbone(
-                name=backbone.name,
-                weights=recipe.model.weights,
-                mean=backbone.mean,
-                std=backbone.std,
-            ),
-            reading=recipe.reading,
-            preprocessing=steps,
-            engine=Engine(input_size=recipe.input.size, agreement=agreement),
-            calibrators={f: each.chosen.to_dict() for f, each in fitted.items()},
-            operating_points={
-                f: tuple(point.to_dict() for point in each.points.values())
-                for f, each in fitted.items()
-            },
-            conformal={f: each.limits.to_dict() for f, each in fitted.items()},
-            deployed=recipe.calibration.deployed,
-            source=cohort.name,
-            synthetic=cohort.synthetic,
-            warnings=(
-                *cohort.warnings,
-                *cohort.left_out(),
-                *_left_out(quarantine),
-                *(w for each in fitted.values() for w in each.warnings),
-            ),
-            roles=ledger.to_dict(),
-            salt=salt,
-            figures={
-                role: _figures(logits_of_role, roles[role], fitted, recipe.calibration.deployed)
-                for role, logits_of_role in logit_nf.items()
-            },
-            recipe=recipe.model_dump(mode="json"),
-            versions={
-                "python": platform.python_version(),
-                **{name: version(name) for name in _PACKAGES},
-            },
-            commit=_commit(),
-            machine=f"{platform.system()} {platform.machine()}",
-            licence=cohort.licence,
-        )
-        (draft / "card.md").write_text(model_card(manifest), encoding="utf-8")
-        bundle = seal_bundle(draft, target, manifest)
-    for name in _WORK:
-        (work / name).unlink(missing_ok=True)
-    work.rmdir()
+    fabric = launch(recipe.train) if recipe.train.epochs else None
+    on_gpu = fabric is not None and fabric.device.type == "cuda"
+    chip = torch.cuda.get_device_name(fabric.device) if fabric and on_gpu else "cpu"
+    record = RunRecord.of(target.name, recipe, cohort, digest, chip)
+    with recording(work, record, watcher=watcher, trackers=trackers, resume=resume) as run:
+        classifier = make_classifier(recipe, data, work, fabric=fabric, watcher=run, resume=resume)
+        if not main_process():
+            return None
+        with bundle_draft(target) as draft:
+            for file in sorted([*work.glob("metrics.*"), *work.glob("member-*/metrics.*")]):
+                kept = draft / file.relative_to(work)
+                kept.parent.mkdir(exist_ok=True)
+                shutil.copy(file, kept)
+            if selection:
+                (draft / SELECTION).write_text(json.dumps(selection, indent=1), encoding="utf-8")
+            save_tensors(classifier.weights(), draft / WEIGHTS)
+            seen.write(draft / SEEN)
+            manifest = _manifest(classifier, recipe, cohort, roles, steps, quarantine, draft)
+            told = [each for way in (selection or {}).values() for each in way.get("warnings", ())]
+            manifest = manifest.model_copy(
+                update={
+                    "name": target.name,
+                    "roles": ledger.to_dict(),
+                    "salt": salt,
+                    "warnings": (*manifest.warnings, *told),
+                }
+            )
+            (draft / "card.md").write_text(model_card(manifest), encoding="utf-8")
+            run.write_done(draft)
+            bundle = seal_bundle(draft, target, manifest)
+        run.made(bundle.folder)
+    shutil.rmtree(work)
     return bundle
 
 
-def _refuse_foreign_work(work: Path) -> None:
-    strange = (
-        [each.name for each in work.iterdir() if each.name not in _WORK] if work.exists() else []
+def _manifest(
+    classifier: Classifier | Ensemble,
+    recipe: Recipe,
+    cohort: Cohort,
+    roles: Mapping[Role, Cohort],
+    steps: tuple[Step, ...],
+    quarantine: Quarantine,
+    draft: Path,
+) -> Manifest:
+    """Export the engine into the draft, fit what `calibrate` fixes, and say all of it."""
+    engine = export_engine(classifier, recipe.input.size, draft / "openvino")
+    used: tuple[Role, ...] = ("tune", "calibrate")
+    logit_nf = {role: engine_logits(engine, steps, roles[role]) for role in used}
+    agreement = _agreement(classifier, logit_nf["calibrate"], steps, roles["calibrate"])
+    faulty_knf = _under_faults(engine, steps, roles["calibrate"], recipe.calibration.faults)
+    fitted = _calibrate(logit_nf["calibrate"], faulty_knf, roles["calibrate"], recipe)
+    mean, std = classifier.statistics
+    return Manifest(
+        name=recipe.name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        findings=cohort.findings,
+        meanings=dict(cohort.meanings),
+        backbone=Backbone(
+            name=recipe.model.backbone, weights=recipe.model.weights, mean=mean, std=std
+        ),
+        reading=recipe.reading,
+        preprocessing=steps,
+        engine=Engine(input_size=recipe.input.size, agreement=agreement),
+        calibrators={f: each.chosen.to_dict() for f, each in fitted.items()},
+        operating_points={
+            f: tuple(point.to_dict() for point in each.points.values())
+            for f, each in fitted.items()
+        },
+        conformal={f: each.limits.to_dict() for f, each in fitted.items()},
+        deployed=recipe.calibration.deployed,
+        source=cohort.name,
+        synthetic=cohort.synthetic,
+        warnings=(
+            *cohort.warnings,
+            *cohort.left_out(),
+            *_left_out(quarantine),
+            *(w for each in fitted.values() for w in each.warnings),
+        ),
+        roles={},
+        figures={
+            role: _figures(logits_of_role, roles[role], fitted, recipe.calibration.deployed)
+            for role, logits_of_role in logit_nf.items()
+        },
+        recipe=recipe.model_dump(mode="json"),
+        versions=versions(),
+        commit=commit(),
+        machine=f"{platform.system()} {platform.machine()}",
+        licence=cohort.licence,
     )
+
+
+def _refuse_foreign_work(work: Path) -> None:
+    names = [each.name for each in work.iterdir()] if work.exists() else []
+    strange = [name for name in names if not any(fnmatch(name, own) for own in _WORK)]
     if strange:
         raise OutputError(
             work,
@@ -180,16 +210,6 @@ def _refuse_foreign_work(work: Path) -> None:
             expected="nothing, or an interrupted run",
             remedy="move it away",
         )
-
-
-def _steps(reduction: tuple[Step, ...], network: InputPart) -> tuple[Step, ...]:
-    """From a film to the network's input: what the source did to its films comes first."""
-    side = network.size
-    enlarge = Resize(height=side, width=side, interpolation=network.interpolation)
-    square = CentreSquare() if network.aspect == "crop" else PadSquare()
-    last = reduction[-1] if reduction else None
-    made_square = isinstance(last, Resize) and last.height == last.width
-    return (*reduction, enlarge) if made_square else (*reduction, square, enlarge)
 
 
 def _readable(cohort: Cohort, limit: float) -> Cohort:
@@ -206,8 +226,28 @@ def _left_out(quarantine: Quarantine) -> list[str]:
     return [f"{len(quarantine.broken):,} training films could not be read and were left out"]
 
 
+def _under_faults(
+    engine: tuple[bytes, bytes], steps: Sequence[Step], cohort: Cohort, severity: int
+) -> NDArray[np.float64]:
+    """Logits under each acquisition fault, shape (faults, n, f); of severity 0 there are none."""
+    if not severity:
+        return np.empty((0, len(cohort), len(cohort.findings)))
+    pixels = RememberedPixels(cohort.pixels)  # decoded once for all of them
+    return np.stack(
+        [
+            engine_logits(
+                engine, steps, replace(cohort, pixels=FaultyPixels(pixels, fault, severity))
+            )
+            for fault in FAULTS.values()
+        ]
+    )
+
+
 def _calibrate(
-    logit_nf: NDArray[np.float64], cohort: Cohort, recipe: Recipe
+    logit_nf: NDArray[np.float64],
+    faulty_knf: NDArray[np.float64],
+    cohort: Cohort,
+    recipe: Recipe,
 ) -> dict[str, Calibration]:
     patient = cohort.table["patient_id"].astype(object)
     units = units_of(patient.where(patient.notna(), None).to_numpy(dtype=object))
@@ -218,6 +258,7 @@ def _calibrate(
             cohort.label_nf[:, f],
             recipe.calibration,
             units=units,
+            faulty_kn=faulty_knf[:, :, f],
             # One generator each, so that a finding's folds do not hang on how many stand before it.
             rng=np.random.default_rng(recipe.seed),
         )
@@ -226,7 +267,7 @@ def _calibrate(
 
 
 def _agreement(
-    classifier: Classifier,
+    classifier: Classifier | Ensemble,
     logit_nf: NDArray[np.float64],
     steps: Sequence[Step],
     cohort: Cohort,
@@ -273,24 +314,3 @@ def _figures(
 
 def _data_digest(ledger: RoleLedger) -> str:
     return hashlib.sha256(json.dumps(ledger.to_dict(), sort_keys=True).encode()).hexdigest()
-
-
-def _commit() -> str | None:
-    """The commit of the code that trains; None where it does not lie in a git checkout."""
-    git = shutil.which("git")
-    if git is None:
-        return None
-
-    def ask(*words: str) -> str | None:
-        found = subprocess.run(
-            [git, "-C", str(Path(__file__).parent), *words],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return found.stdout.strip() if found.returncode == 0 else None
-
-    if ask("ls-files", "--error-unmatch", Path(__file__).name) is None:
-        return None  # installed inside somebody else's checkout
-    changed = ask("status", "--porcelain", "--untracked-files=no", "--", "..")
-    return f"{ask('rev-parse', 'HEAD')}{'-dirty' if changed else ''}"
