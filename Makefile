@@ -42,9 +42,10 @@ $(VENV)/ready: requirements.lock pyproject.toml
 # Newest versions that fit pyproject.toml: the whole set, and what the default image installs.
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet
 lock:
-	$(LOCK) --upgrade --extra train --extra remote --extra croissant --group dev -o requirements.lock
+	$(LOCK) --upgrade --extra train --extra remote --extra croissant --extra sweep \
+	    --extra mlflow --extra tensorboard --group dev -o requirements.lock
 	$(LOCK) --constraint requirements.lock -o requirements-base.lock
-	$(LOCK) --constraint requirements.lock --extra train -o requirements-train.lock
+	$(LOCK) --constraint requirements.lock --extra train --extra remote -o requirements-train.lock
 
 container:
 	docker build -t pneumonia-image-eval .
