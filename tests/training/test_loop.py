@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +16,9 @@ from hilum.errors import TrainingError
 from hilum.evaluation.discrimination import auroc
 from hilum.model.backbones import make_backbone
 from hilum.model.classifier import Classifier
-from hilum.recipe import Recipe, TrainPart
+from hilum.recipe import Recipe
 from hilum.training.checkpoint import checkpoints
 from hilum.training.loop import TrainingSet, fit, logits, seeded
-from hilum.training.rates import learning_rate
 from hilum.training.watching import Nobody, StepReport, Watcher
 from made import small_recipe
 
@@ -168,12 +166,3 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_batch(
     table = assign_roles(small_cohort, seed=0)[0].table
     assert noted["image_ids"] == table.loc[noted["rows"], "image_id"].tolist()
     assert set(table.loc[noted["rows"], "role"]) == {"train"}
-
-
-def test_the_rate_warms_up_then_falls_to_nought() -> None:
-    settings = TrainPart(learning_rate=1.0, warmup_fraction=0.1)
-    rates = [learning_rate(step, 100, settings) for step in range(100)]
-    assert rates[0] == pytest.approx(0.1)
-    assert max(rates) == rates[9] == 1.0
-    assert all(a >= b for a, b in pairwise(rates[9:]))
-    assert rates[-1] < 0.001
