@@ -27,7 +27,7 @@ def record(name: str = "mine", **train: object) -> RunRecord:
 
 
 def epoch(k: int, loss: float) -> EpochReport:
-    return EpochReport(k, 5, 3 * k, 1e-3, 0.5, loss, 0.9, 10.0, 2.5, True)
+    return EpochReport(k, 5, 3 * k, 1e-3, 0.5, loss, 0.9, 10.0, 2.5, True, loss)
 
 
 def failed(work: Path, **train: object) -> None:

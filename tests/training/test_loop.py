@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit
 
 from hilum.data.cohort import Cohort
 from hilum.data.preprocessing import Resize
@@ -16,7 +17,7 @@ from hilum.errors import TrainingError
 from hilum.evaluation.discrimination import auroc
 from hilum.model.backbones import make_backbone
 from hilum.model.classifier import Classifier
-from hilum.recipe import Recipe
+from hilum.recipe import LossPart, Recipe
 from hilum.training.checkpoint import checkpoints
 from hilum.training.loop import TrainingSet, fit, logits, seeded
 from hilum.training.watching import Nobody, StepReport, Watcher
@@ -166,3 +167,20 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_batch(
     table = assign_roles(small_cohort, seed=0)[0].table
     assert noted["image_ids"] == table.loc[noted["rows"], "image_id"].tolist()
     assert set(table.loc[noted["rows"], "role"]) == {"train"}
+
+
+def test_the_best_epoch_is_the_one_with_the_least_of_the_recipes_own_loss_on_tune(
+    small_cohort: Cohort, tmp_path: Path
+) -> None:
+    plain = small_recipe(epochs=3, batch_size=8, patience=9)
+    recipe = plain.model_copy(update={"loss": LossPart(focal_gamma=2)})
+    classifier, data = run(small_cohort, recipe, tmp_path)
+    lines = metrics(tmp_path)
+    losses = [line["tune_loss"] for line in lines]
+    assert [line["best"] for line in lines] == [
+        loss < min(losses[:k], default=np.inf) for k, loss in enumerate(losses)
+    ]
+    logit_n, label_n = logits(classifier, data.tune, data.steps)[:, 0], data.tune.label_nf[:, 0]
+    right_n = expit(np.where(label_n == 1, logit_n, -logit_n))
+    assert min(losses) == pytest.approx(((1 - right_n) ** 2 * -np.log(right_n)).mean(), rel=1e-4)
+    assert lines[0]["tune_log_loss"] != pytest.approx(lines[0]["tune_loss"], rel=0.1)

@@ -39,7 +39,7 @@ def step(k: int) -> StepReport:
 
 
 def epoch(k: int) -> EpochReport:
-    return EpochReport(k, 2, 3 * k, 1e-3, 0.5, 0.4 / k, 0.9, 10.0, 2.5, True)
+    return EpochReport(k, 2, 3 * k, 1e-3, 0.5, 0.4 / k, 0.9, 10.0, 2.5, True, 0.4 / k)
 
 
 def on_disk(folder: Path) -> dict[str, object]:

@@ -174,7 +174,9 @@ def test_a_trial_worse_than_the_median_is_cut_short(
         loss = 1.0 if len(trained) == 6 else 0.5
         for epoch in (1, 2, 3):
             watcher.on_step(StepReport(epoch, 3, epoch, loss, 1.0, 1e-3))
-            watcher.on_epoch(EpochReport(epoch, 3, epoch, 1e-3, loss, loss, 0.5, 1.0, 1.0, True))
+            watcher.on_epoch(
+                EpochReport(epoch, 3, epoch, 1e-3, loss, loss, 0.5, 1.0, 1.0, True, loss)
+            )
         return recipe
 
     monkeypatch.setattr(module, "make_classifier", make)

@@ -42,7 +42,7 @@ def step(k: int) -> StepReport:
 
 
 def epoch(k: int) -> EpochReport:
-    return EpochReport(k, 2, 3 * k, 1e-3, 0.5 / k, 0.4 / k, 0.9, 10.0, 2.5, True)
+    return EpochReport(k, 2, 3 * k, 1e-3, 0.5 / k, 0.4 / k, 0.9, 10.0, 2.5, True, 0.4 / k)
 
 
 def walk(run: Recording, first: int, last: int) -> None:

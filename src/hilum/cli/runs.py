@@ -181,7 +181,7 @@ def _notes(run: PastRun) -> Iterator[str]:
     if run.note:
         yield f"{run.name}: {run.note}"
     if not run.figures and run.epochs:
-        best = min(run.epochs, key=lambda line: float(line["tune_log_loss"]))
+        best = next(line for line in reversed(run.epochs) if line["best"])
         yield (
             f"{run.name}: after {len(run.epochs)} of {best['epochs']} epochs at best log loss "
             f"{best['tune_log_loss']:.4f}, AUROC {best['tune_auroc']:.4f} on tune, not calibrated"

@@ -290,7 +290,7 @@ class _Fitting:
         with _holding(self.classifier, self.average.state):
             logit_nf = self._tune_logits()
             label_nf = self.data.tune.label_nf
-            loss = binary_cross_entropy(torch.tensor(logit_nf), torch.tensor(label_nf)).item()
+            plain, loss = self._tune_losses(logit_nf)
             refuse_broken_tune(loss)
             best = loss < state.best_loss
             if best:
@@ -307,12 +307,20 @@ class _Fitting:
             step=state.step,
             learning_rate=learning_rate(state.step - 1, self.steps, self.settings),
             train_loss=train_loss,
-            tune_log_loss=loss,
+            tune_log_loss=plain,
             tune_auroc=float(np.mean(aurocs)),
             images_per_s=images_per_s,
             seconds=time.perf_counter() - began,
             best=best,
+            tune_loss=loss,
         )
+
+    def _tune_losses(self, logit_nf: NDArray[np.float64]) -> tuple[float, float]:
+        """Plain log loss on tune, and the loss that the recipe minimises."""
+        label_nf = torch.tensor(self.data.tune.label_nf)
+        on_cpu = torch.tensor(logit_nf), label_nf
+        total, known = self.objective.sums(*(each.to(self.fabric.device) for each in on_cpu))
+        return binary_cross_entropy(*on_cpu).item(), float(total / known.clamp(min=1))
 
     def _agree(self) -> None:
         """Batch norm's running statistics differ between processes: all take the first one's."""

@@ -27,7 +27,11 @@ class StepReport:
 
 @dataclass(frozen=True)
 class EpochReport:
-    """One epoch, 1 … epochs. Losses are uncalibrated; the AUROC is the mean over findings."""
+    """One epoch, 1 … epochs. Losses are uncalibrated; the AUROC is the mean over findings.
+
+    tune_loss: the recipe's own loss on tune, the least of which is best: plain log loss would ask
+        for another level than a loss that is weighted, and so take an epoch by its level
+    """
 
     epoch: int
     epochs: int
@@ -39,6 +43,7 @@ class EpochReport:
     images_per_s: float
     seconds: float
     best: bool
+    tune_loss: float
 
 
 class Watcher(Protocol):
