@@ -10,7 +10,6 @@ one half, as it is or under all faults but one, and judged on the other half und
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from hilum.bundle import load_bundle
 from hilum.calibration import youden
 from hilum.data.cohort import Cohort
-from hilum.data.faults import FAULTS, FaultyPixels
+from hilum.data.faults import under_faults
 from hilum.data.roles import assign_roles
 from hilum.data.sources import open_source
 from hilum.predict import engine_logits
@@ -47,10 +46,7 @@ def main() -> None:
     bundle = load_bundle(options.bundle)
     cohort = calibrate_films(bundle.manifest.recipe)
     y_n = cohort.label_nf[:, 0]
-    films = {CLEAN: cohort} | {
-        name: replace(cohort, pixels=FaultyPixels(cohort.pixels, fault, options.severity))
-        for name, fault in FAULTS.items()
-    }
+    films = {CLEAN: cohort} | under_faults(cohort, options.severity)
     steps = bundle.manifest.preprocessing
     prob = {
         name: bundle.calibrator(bundle.findings[0]).prob(

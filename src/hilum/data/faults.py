@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.special import expit, logit
 
+from hilum.data.cohort import Cohort
 from hilum.data.grey import Grey, as_float
-from hilum.data.pixels import Pixels
+from hilum.data.pixels import Pixels, RememberedPixels
 
 Film = NDArray[np.float32]
 SEVERITIES = (1, 2, 3, 4, 5)
@@ -193,3 +194,15 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
         )
     }
 )
+
+
+def under_faults(cohort: Cohort, severity: int, limit_bytes: int = 256 << 20) -> dict[str, Cohort]:
+    """The same films under each of FAULTS, by its name.
+
+    limit_bytes: of decoded films that are kept, so that they are read once for all faults
+    """
+    pixels = RememberedPixels(cohort.pixels, limit_bytes)
+    return {
+        name: replace(cohort, pixels=FaultyPixels(pixels, fault, severity))
+        for name, fault in FAULTS.items()
+    }

@@ -46,6 +46,7 @@ from hilum.training.stopping import (
     refuse_broken_tune,
     stop_requested,
 )
+from hilum.training.variants import settled
 from hilum.training.watching import EpochReport, Nobody, StepReport, Watcher
 from hilum.training.world import (
     as_first,
@@ -159,16 +160,7 @@ class _Fitting:
         self.state = _State(best=copied(classifier.state_dict()))
         self.reports: list[EpochReport] = []
         self.saved_at = time.monotonic()
-        # What is fitted after training, and how often state is saved, may change between.
-        self.settled = recipe.model_dump(
-            mode="json",
-            exclude={
-                "calibration": True,
-                "select": True,
-                "sweep": True,
-                "train": {"checkpoint_steps", "checkpoint_minutes", "checkpoints_kept"},
-            },
-        )
+        self.settled = settled(recipe)
 
     def _refuse_small_shares(self) -> None:
         films = min(self.settings.batch_size, len(self.data.train))

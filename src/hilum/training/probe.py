@@ -5,7 +5,6 @@ Kumar et al. 2022, Fine-tuning can distort pretrained features: fit the head fir
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -48,11 +47,9 @@ class FindingProbe:
 
 @dataclass(frozen=True)
 class ProbeReport:
-    """findings: by name; features_s, head_s: seconds that looking and fitting took."""
+    """findings: by name."""
 
     findings: dict[str, FindingProbe]
-    features_s: float
-    head_s: float
 
 
 def quick(recipe: Recipe) -> Recipe:
@@ -86,7 +83,6 @@ def fit_probe(
     if not ends_in_pooling(classifier.network):
         remedy = "set train.probe = false, or another model.backbone"
         raise not_pooled("train.probe = true", classifier.name, remedy)
-    began = time.perf_counter()
     pooled = pooling_engine(classifier, recipe.input.size)
     rng = np.random.default_rng((recipe.seed, _STREAM))
     greys = recipe.augmentation.model_copy(update=dict.fromkeys(_GEOMETRY, 0.0))
@@ -105,7 +101,6 @@ def fit_probe(
     train_nf = np.tile(train.label_nf[np.concatenate(read)], (1 + COPIES, 1))
     batches = read_batches(tune, steps, consecutive(len(tune), _BATCH))
     tune_nc = np.concatenate([pooled(image_nchw) for _, image_nchw in batches])
-    looked = time.perf_counter()
 
     mean_c, scale_c = _standard(train_nc, classifier.widths)
     for feature_nc in (train_nc, tune_nc):
@@ -122,7 +117,7 @@ def fit_probe(
         with torch.no_grad():
             head.weight[f] = torch.from_numpy(raw_c)
             head.bias[f] = bias - float(raw_c @ mean_c)
-    return ProbeReport(findings, looked - began, time.perf_counter() - looked)
+    return ProbeReport(findings)
 
 
 def _standard(

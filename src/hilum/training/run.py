@@ -11,7 +11,6 @@ import platform
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from fnmatch import fnmatch
 from pathlib import Path
@@ -37,9 +36,8 @@ from hilum.bundle import (
 )
 from hilum.calibration import Calibration, fit_calibration
 from hilum.data.cohort import ROLES, Cohort, Role
-from hilum.data.faults import FAULTS, FaultyPixels
+from hilum.data.faults import under_faults
 from hilum.data.fingerprints import Fingerprints, fingerprints, fingerprints_for
-from hilum.data.pixels import RememberedPixels
 from hilum.data.preprocessing import Step
 from hilum.data.reading import Quarantine
 from hilum.data.roles import RoleLedger, assign_roles, refuse_broken
@@ -55,7 +53,7 @@ from hilum.training.checkpoint import save_tensors
 from hilum.training.engine import export_engine
 from hilum.training.loop import TrainingSet, logits
 from hilum.training.making import input_steps, make_classifier
-from hilum.training.records import RunRecord, commit, recording, versions
+from hilum.training.records import RunRecord, recording
 from hilum.training.watching import Tracker, Watcher
 from hilum.training.world import launch, main_process
 from hilum.units import units_of
@@ -126,7 +124,9 @@ def train(
                 (draft / SELECTION).write_text(json.dumps(selection, indent=1), encoding="utf-8")
             save_tensors(classifier.weights(), draft / WEIGHTS)
             seen.write(draft / SEEN)
-            manifest = _manifest(classifier, recipe, cohort, roles, steps, quarantine, draft)
+            manifest = _manifest(
+                classifier, recipe, cohort, roles, steps, quarantine, draft, record
+            )
             told = [each for way in (selection or {}).values() for each in way.get("warnings", ())]
             manifest = manifest.model_copy(
                 update={
@@ -152,6 +152,7 @@ def _manifest(
     steps: tuple[Step, ...],
     quarantine: Quarantine,
     draft: Path,
+    record: RunRecord,
 ) -> Manifest:
     """Export the engine into the draft, fit what `calibrate` fixes, and say all of it."""
     engine = export_engine(classifier, recipe.input.size, draft / "openvino")
@@ -193,8 +194,8 @@ def _manifest(
             for role, logits_of_role in logit_nf.items()
         },
         recipe=recipe.model_dump(mode="json"),
-        versions=versions(),
-        commit=commit(),
+        versions=record.versions,
+        commit=record.commit,
         machine=f"{platform.system()} {platform.machine()}",
         licence=cohort.licence,
     )
@@ -232,15 +233,8 @@ def _under_faults(
     """Logits under each acquisition fault, shape (faults, n, f); of severity 0 there are none."""
     if not severity:
         return np.empty((0, len(cohort), len(cohort.findings)))
-    pixels = RememberedPixels(cohort.pixels)  # decoded once for all of them
-    return np.stack(
-        [
-            engine_logits(
-                engine, steps, replace(cohort, pixels=FaultyPixels(pixels, fault, severity))
-            )
-            for fault in FAULTS.values()
-        ]
-    )
+    films = under_faults(cohort, severity).values()
+    return np.stack([engine_logits(engine, steps, faulty) for faulty in films])
 
 
 def _calibrate(

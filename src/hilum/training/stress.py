@@ -6,7 +6,7 @@ Which films are held out, and what is concluded from the figures, is `selection`
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,7 @@ from scipy.special import logit
 
 from hilum.calibration import Platt, fit_platt
 from hilum.data.cohort import Cohort
-from hilum.data.faults import FAULTS, FaultyPixels
-from hilum.data.pixels import RememberedPixels
+from hilum.data.faults import under_faults
 from hilum.data.preprocessing import Step
 from hilum.evaluation.discrimination import auroc
 from hilum.evaluation.reliability import log_losses_of_logits
@@ -63,12 +62,8 @@ def stress(
         fit_level(logit_n, y_n, settings.prevalence)
         for logit_n, y_n in zip(engine_logits(engine, steps, tune).T, tune.label_nf.T, strict=True)
     ]
-    # Decoded once for all conditions.
-    pixels = RememberedPixels(held_out.pixels, limit_bytes=recipe.train.remember_mb << 20)
-    films = {CLEAN: held_out} | {
-        name: replace(held_out, pixels=FaultyPixels(pixels, fault, settings.severity))
-        for name, fault in FAULTS.items()
-    }
+    room = recipe.train.remember_mb << 20
+    films = {CLEAN: held_out} | under_faults(held_out, settings.severity, room)
     return {
         name: stress_figures(
             engine_logits(engine, steps, each), held_out.label_nf, level_f, settings.prevalence

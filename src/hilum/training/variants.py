@@ -57,24 +57,27 @@ def flat(changes: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return keys
 
 
-def identity(recipe: Recipe, *others: object) -> str:
-    """A digest of all in the recipe that decides how a network comes out, and of `others`."""
-    settled = recipe.model_dump(
+def settled(recipe: Recipe) -> dict[str, Any]:
+    """What must stay as it is when a run is resumed, as plain values.
+
+    What is fitted after training, and how often state is saved, may change between.
+    """
+    return recipe.model_dump(
         mode="json",
         exclude={
-            "name": True,
             "calibration": True,
             "select": True,
             "sweep": True,
-            "train": {
-                "checkpoint_steps",
-                "checkpoint_minutes",
-                "checkpoints_kept",
-                "remember_mb",
-            },
+            "train": {"checkpoint_steps", "checkpoint_minutes", "checkpoints_kept"},
         },
     )
-    return hashlib.sha256(json.dumps([settled, *others], sort_keys=True).encode()).hexdigest()
+
+
+def identity(recipe: Recipe, *others: object) -> str:
+    """A digest of all in the recipe that decides how a network comes out, and of `others`."""
+    values = settled(recipe)
+    del values["name"], values["train"]["remember_mb"]
+    return hashlib.sha256(json.dumps([values, *others], sort_keys=True).encode()).hexdigest()
 
 
 def refuse_many_processes(verb: str) -> None:
