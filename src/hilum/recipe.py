@@ -186,15 +186,24 @@ class TrainPart(_Part):
 
 
 class AugmentationPart(_Part):
-    """Ranges that each training film is varied in; nought switches one off."""
+    """Ranges that each training film is varied in; nought switches one off.
+
+    translation: share of the side; scale: share of the size, both ways
+    stretch: of the logarithm of width over height, the area kept
+    brightness: of full scale; contrast: share, both ways; gamma: of its logarithm
+    noise: standard deviation at most, of full scale; blur: the same, as a share of the side
+    horizontal_flip: probability
+    """
 
     rotation_degrees: float = Field(default=10.0, ge=0, le=180)
     translation: float = Field(default=0.08, ge=0, le=0.5)
     scale: float = Field(default=0.1, ge=0, lt=1)
+    stretch: float = Field(default=0.0, ge=0, lt=1)
     brightness: float = Field(default=0.15, ge=0, lt=1)
     contrast: float = Field(default=0.3, ge=0, lt=1)
     gamma: float = Field(default=0.3, ge=0, lt=1)
     noise: float = Field(default=0.02, ge=0, lt=1)
+    blur: float = Field(default=0.0, ge=0, le=0.1)
     horizontal_flip: float = Field(default=0.0, ge=0, le=1)
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 
 from hilum.recipe import AugmentationPart
 from hilum.training.augmentation import apply_variation, draw_variation
@@ -70,3 +71,33 @@ def test_exposure_moves_the_mean_and_noise_does_not(setting: str, moves: bool) -
     mean_n = vary(settings, flat).mean(dim=(1, 2, 3))
     assert (mean_n.std() > 0.02) == moves
     assert abs(float(mean_n.mean()) - 0.4) < 0.02
+
+
+def test_each_film_is_blurred_by_its_own_gaussian() -> None:
+    image_nchw = films(3, size=40)
+    variation = draw_variation(NOTHING, 3, np.random.default_rng(0))
+    variation.blur_n[:] = [0.0, 0.02, 0.05]
+    blurred = apply_variation(image_nchw, variation)
+    for film, share, made in zip(image_nchw, (0.0, 0.02, 0.05), blurred, strict=True):
+        expected_hw = gaussian_filter(
+            film[0].numpy(), share * 40, mode="nearest", radius=int(np.ceil(3 * 0.05 * 40))
+        )
+        np.testing.assert_allclose(made[0].numpy(), expected_hw, atol=3e-4)
+
+
+def test_blur_is_drawn_up_to_its_limit() -> None:
+    blur_n = draw_variation(
+        NOTHING.model_copy(update={"blur": 0.02}), 500, np.random.default_rng(0)
+    ).blur_n
+    assert blur_n.min() < 0.001
+    assert 0.019 < blur_n.max() <= 0.02
+
+
+def test_a_stretched_film_is_wider_and_lower_by_the_same_factor() -> None:
+    """The affine takes a point of the varied film to the film: its corner (1, 1) to (1/√s, √s)."""
+    stretched = NOTHING.model_copy(update={"stretch": 0.3})
+    corner_n2 = draw_variation(stretched, 500, np.random.default_rng(0)).affine_n23.sum(axis=2)
+    np.testing.assert_allclose(corner_n2.prod(axis=1), 1.0, rtol=1e-5)
+    stretch_n = np.log(corner_n2[:, 1] / corner_n2[:, 0])
+    assert -0.3 <= stretch_n.min() < -0.28
+    assert 0.28 < stretch_n.max() <= 0.3

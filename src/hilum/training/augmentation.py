@@ -23,6 +23,7 @@ class Variation:
     affine_n23: output to input coordinates in [-1, 1]
     gamma_n, contrast_n, brightness_n: grey = (grey ** gamma - 0.5) * contrast + 0.5 + brightness
     noise_n: standard deviation of the added noise; noise_seed draws it
+    blur_n: standard deviation of a Gaussian blur that goes before the greys, as a share of the side
     """
 
     affine_n23: NDArray[np.float32]
@@ -31,6 +32,7 @@ class Variation:
     brightness_n: NDArray[np.float32]
     noise_n: NDArray[np.float32]
     noise_seed: int
+    blur_n: NDArray[np.float32]
 
     def of(self, films: slice) -> Variation:
         """Of some of the films alone; their noise has a seed of its own."""
@@ -41,6 +43,7 @@ class Variation:
             self.brightness_n[films],
             self.noise_n[films],
             self.noise_seed + (films.start or 0),
+            self.blur_n[films],
         )
 
 
@@ -67,7 +70,7 @@ def draw_mixing(alpha: float, n: int, rng: np.random.Generator) -> Mixing:
 
 
 def draw_variation(settings: AugmentationPart, n: int, rng: np.random.Generator) -> Variation:
-    """Draw the parameters for `n` films, each uniform in its range, gamma in its logarithm."""
+    """Draw parameters for `n` films, uniform in their ranges, gamma and stretch in logarithm."""
 
     def within(limit: float) -> NDArray[np.float64]:
         return rng.uniform(-limit, limit, n)
@@ -84,14 +87,20 @@ def draw_variation(settings: AugmentationPart, n: int, rng: np.random.Generator)
     affine_n23[:, 0, 0], affine_n23[:, 0, 1] = mirror_n * cos_n, -sin_n
     affine_n23[:, 1, 0], affine_n23[:, 1, 1] = mirror_n * sin_n, cos_n
     affine_n23[:, :, 2] = shift_n2
-    return Variation(
+    variation = Variation(
         affine_n23=affine_n23,
         gamma_n=np.exp(within(settings.gamma)).astype(np.float32),
         contrast_n=(1 + within(settings.contrast)).astype(np.float32),
         brightness_n=within(settings.brightness).astype(np.float32),
         noise_n=rng.uniform(0, settings.noise, n).astype(np.float32),
         noise_seed=int(rng.integers(2**62)),
+        blur_n=rng.uniform(0, settings.blur, n).astype(np.float32),
     )
+    # Wider or narrower at the same area: width over height is multiplied by this.
+    stretch_n = np.exp(within(settings.stretch))
+    affine_n23[:, :, 0] /= np.sqrt(stretch_n)[:, None]
+    affine_n23[:, :, 1] *= np.sqrt(stretch_n)[:, None]
+    return variation
 
 
 def apply_variation(image_nchw: Tensor, variation: Variation) -> Tensor:
@@ -104,11 +113,33 @@ def apply_variation(image_nchw: Tensor, variation: Variation) -> Tensor:
     grid = F.affine_grid(affine, list(image_nchw.shape), align_corners=False)
     # Reflection keeps the film's grey statistics where the turned film leaves a corner empty.
     moved = F.grid_sample(image_nchw, grid, padding_mode="reflection", align_corners=False)
+    blurred = _blur(moved, variation.blur_n)
     # Interpolation may round to just below nought, where a power has no value.
-    grey = moved.clamp(1e-4, 1.0) ** per_film(variation.gamma_n)
+    grey = blurred.clamp(1e-4, 1.0) ** per_film(variation.gamma_n)
     grey = (grey - 0.5) * per_film(variation.contrast_n) + 0.5 + per_film(variation.brightness_n)
     if variation.noise_n.any():
         generator = torch.Generator(image_nchw.device).manual_seed(variation.noise_seed)
         noise = torch.randn(grey.shape, generator=generator, device=grey.device)
         grey = grey + noise * per_film(variation.noise_n)
     return grey.clamp(0.0, 1.0)
+
+
+def _blur(image_nchw: Tensor, blur_n: NDArray[np.float32]) -> Tensor:
+    """Blur each film by its own Gaussian, rows then columns; beyond its edge a film is as there."""
+    if not blur_n.any():
+        return image_nchw
+    n, _, height, width = image_nchw.shape
+    deviation_n1 = torch.from_numpy(blur_n).to(image_nchw.device).view(-1, 1) * min(height, width)
+    reach = int(np.ceil(3 * float(blur_n.max()) * min(height, width)))
+    step_k = torch.arange(-reach, reach + 1, device=image_nchw.device)
+    # Below a twentieth of a pixel the neighbours' weights vanish; nought itself has no quotient.
+    weight_nk = torch.exp(-0.5 * (step_k / deviation_n1.clamp(min=0.05)) ** 2)
+    weight_nk = weight_nk / weight_nk.sum(dim=1, keepdim=True)
+    # One group a film: each is convolved with its own weights.
+    films_1nhw = image_nchw.view(1, n, height, width)
+    for weight_n1kk, edges in (
+        (weight_nk.view(n, 1, 1, -1), (reach, reach, 0, 0)),
+        (weight_nk.view(n, 1, -1, 1), (0, 0, reach, reach)),
+    ):
+        films_1nhw = F.conv2d(F.pad(films_1nhw, edges, mode="replicate"), weight_n1kk, groups=n)
+    return films_1nhw.view(n, 1, height, width)
