@@ -125,6 +125,10 @@ class Bundle:
     def findings(self) -> tuple[str, ...]:
         return self.manifest.findings
 
+    def read(self, name: str) -> bytes:
+        """One of the bundle's files, held against its digest. Raises BundleError: not as it was."""
+        return _verified(self.folder / name, self.manifest.files[name])
+
     def calibrator(self, finding: str) -> Calibrator:
         """What turns the finding's raw logit into a probability."""
         return self.chosen_calibrator(finding).calibrator
@@ -307,22 +311,27 @@ def _load(folder: Path) -> Bundle:
     engine = manifest.engine.file
     kept: dict[str, bytes] = {}
     for name, expected in manifest.files.items():
-        file = folder / name
-        if not file.is_file():
-            raise BundleError(file, "missing", expected="a file of the bundle", remedy=_RENEW)
-        content = file.read_bytes()
-        found = hashlib.sha256(content).hexdigest()
-        if found != expected:
-            raise BundleError(
-                file, f"damaged: sha256 {found[:12]}…", expected=f"{expected[:12]}…", remedy=_RENEW
-            )
-        kept[name] = content
+        content = _verified(folder / name, expected)
+        if name in (engine, _weights_of(engine)):
+            kept[name] = content
     return Bundle(
         folder,
         manifest,
         hashlib.sha256(raw).hexdigest(),
         (kept[engine], kept[_weights_of(engine)]),
     )
+
+
+def _verified(file: Path, expected: str) -> bytes:
+    if not file.is_file():
+        raise BundleError(file, "missing", expected="a file of the bundle", remedy=_RENEW)
+    content = file.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected:
+        raise BundleError(
+            file, f"damaged: sha256 {found[:12]}…", expected=f"{expected[:12]}…", remedy=_RENEW
+        )
+    return content
 
 
 def _weights_of(engine: str) -> str:

@@ -12,5 +12,6 @@ import sys
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 
 import openvino  # noqa: E402 - only after the line above
+from openvino import passes  # noqa: E402
 
-__all__ = ["openvino"]
+__all__ = ["openvino", "passes"]

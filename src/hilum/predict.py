@@ -6,6 +6,7 @@ What the figures mean is `evaluation`'s business; nothing here knows of torch.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,18 +26,34 @@ BATCH_SIZE = 32
 Progress = Callable[[int, int], None]
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What an engine made of one batch. Copy what is to outlive it: the memory is used again.
+
+    positions: rows of the cohort; image_nchw: what the network was given
+    logit_nf: raw logits; feature_nchw: the last feature map, which the head pools
+    """
+
+    positions: NDArray[np.intp]
+    image_nchw: NDArray[np.float32]
+    logit_nf: NDArray[np.float32]
+    feature_nchw: NDArray[np.float32]
+
+
 def predict(
     bundle: Bundle,
     cohort: Cohort,
     *,
     quarantine: Quarantine | None = None,
     progress: Progress = lambda done, total: None,
+    look: Callable[[Answer], None] = lambda answer: None,
 ) -> Predictions:
     """Run the bundle on every image of the cohort; synthetic where the films or the bundle are.
 
     quarantine: takes the films that cannot be read, whose rows the predictions then lack; without
         one the first of them ends the run
     progress: called with the images done and the images in all
+    look: called with what the engine made of each batch; a film that cannot be read is in none
     Raises RadiographError when a film cannot be read, DataError when too many or all cannot,
     BundleError when the engine cannot be run.
     """
@@ -47,6 +64,7 @@ def predict(
         cohort,
         quarantine=quarantine,
         progress=progress,
+        look=look,
     )
     read_n = quarantine.readable_n
     if not read_n.any():
@@ -101,6 +119,7 @@ def engine_logits(
     precision: str = "f32",
     quarantine: Quarantine | None = None,
     progress: Progress = lambda done, total: None,
+    look: Callable[[Answer], None] = lambda answer: None,
 ) -> NDArray[np.float64]:
     """Raw logits of an engine, shape (n, f): what `predict` does before there is a bundle.
 
@@ -109,6 +128,7 @@ def engine_logits(
     engine: OpenVINO's network (xml) and its weights (bin)
     precision: `f32`, or `bf16`. It is always asked for, since OpenVINO takes bf16 by itself where
         the processor has it, and a probability then moves by up to a hundredth.
+    look: called with every batch's answer, in the cohort's order
     """
     try:
         core = openvino.Core()
@@ -124,10 +144,14 @@ def engine_logits(
     read = read_batches(cohort, steps, batches, quarantine=quarantine)
     for positions, batch in zip(batches, read, strict=True):
         if len(batch.positions):
-            answer = compiled(batch.image_nchw)["logit_nf"]
+            result = compiled(batch.image_nchw)
+            answer = Answer(
+                batch.positions, batch.image_nchw, result["logit_nf"], result["feature_nchw"]
+            )
             if logit_nf is None:
-                logit_nf = np.full((len(cohort), answer.shape[1]), np.nan)
-            logit_nf[batch.positions] = answer
+                logit_nf = np.full((len(cohort), answer.logit_nf.shape[1]), np.nan)
+            logit_nf[batch.positions] = answer.logit_nf
+            look(answer)
         done += len(positions)
         progress(done, len(cohort))
     return np.empty((len(cohort), 0)) if logit_nf is None else logit_nf

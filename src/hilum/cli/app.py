@@ -11,6 +11,7 @@ from hilum.cli.bundle import bundle_app
 from hilum.cli.compare import compare
 from hilum.cli.data import data_app
 from hilum.cli.evaluate import evaluate
+from hilum.cli.explain import explain
 from hilum.cli.predict import predict
 from hilum.cli.reproduce import reproduce
 from hilum.cli.runs import runs
@@ -46,6 +47,7 @@ app.command()(reproduce)
 app.command()(train)
 app.command()(evaluate)
 app.command()(predict)
+app.command()(explain)
 app.command()(compare)
 app.command()(runs)
 app.add_typer(bundle_app, name="bundle")

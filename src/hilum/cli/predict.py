@@ -22,6 +22,12 @@ def predict(
     out: Annotated[
         Path | None, typer.Option(help="File to write: .parquet or .csv. Otherwise printed.")
     ] = None,
+    explain: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Also show where each answer comes from: a panel a film, raw maps."
+        ),
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse what is no chest film by its own header.")
     ] = False,
@@ -40,6 +46,7 @@ def predict(
     import pandas as pd
 
     from hilum.bundle import load_bundle
+    from hilum.cli.explain import explain_films
     from hilum.cli.images import is_source
     from hilum.cli.options import refuse_beside, refuse_outside
     from hilum.cli.show import counting, print_json, say
@@ -70,8 +77,12 @@ def predict(
         cohort = films(paths, loaded.findings, reading, strict=strict)
     # One film alone is refused in its own words.
     quarantine = Quarantine(len(cohort), broken_limit if len(cohort) > 1 else 0)
-    with counting("predicting", "films") as progress:
-        predictions = run(loaded, cohort, quarantine=quarantine, progress=progress)
+    if explain is not None:
+        refuse_unwritable(explain)
+        predictions = explain_films(loaded, cohort, explain, quarantine=quarantine)[0].predictions
+    else:
+        with counting("predicting", "films") as progress:
+            predictions = run(loaded, cohort, quarantine=quarantine, progress=progress)
     tell_broken(quarantine.broken)
     tell_excluded(cohort)
     tell_oddities(cohort)

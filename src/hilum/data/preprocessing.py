@@ -6,7 +6,7 @@ Reading the file is `radiograph`'s job; what a network does with grey values, `m
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,19 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hilum.data.grey import Grey, as_float
 from hilum.data.resampling import Interpolation, resample
+
+
+class Window(NamedTuple):
+    """A rectangle of a film, in its pixels; it may reach beyond the film."""
+
+    top: float
+    left: float
+    height: float
+    width: float
+
+    def scaled(self, down: float, across: float) -> Window:
+        """The same part of the film in other pixels: `down` and `across` times as many."""
+        return Window(self.top * down, self.left * across, self.height * down, self.width * across)
 
 
 class _Step(BaseModel):
@@ -31,6 +44,10 @@ class CentreSquare(_Step):
         top, left = (height - side) // 2, (width - side) // 2
         return grey_hw[top : top + side, left : left + side]
 
+    def shows(self, height: int, width: int) -> tuple[Window, int, int]:
+        side = min(height, width)
+        return Window((height - side) // 2, (width - side) // 2, side, side), side, side
+
 
 class PadSquare(_Step):
     """Add air on both sides of a film that is not square: [h, w] → [s, s], s = max(h, w)."""
@@ -47,6 +64,10 @@ class PadSquare(_Step):
         square[top : top + height, left : left + width] = grey_hw
         return square
 
+    def shows(self, height: int, width: int) -> tuple[Window, int, int]:
+        side = max(height, width)
+        return Window(-((side - height) // 2), -((side - width) // 2), side, side), side, side
+
 
 class Resize(_Step):
     """Bring to `height` x `width` pixels, antialiased when it shrinks; values stay in [0, 1]."""
@@ -59,6 +80,9 @@ class Resize(_Step):
     def apply(self, grey_hw: Grey) -> Grey:
         return _resized(grey_hw, self.height, self.width, self.interpolation)
 
+    def shows(self, height: int, width: int) -> tuple[Window, int, int]:
+        return Window(0, 0, height, width), self.height, self.width
+
 
 class ShorterSide(_Step):
     """Shrink until the shorter side is `size`, the aspect kept; a smaller film stays as it is."""
@@ -68,11 +92,16 @@ class ShorterSide(_Step):
     interpolation: Interpolation = "bicubic"
 
     def apply(self, grey_hw: Grey) -> Grey:
-        shorter = min(grey_hw.shape)
+        return _resized(grey_hw, *self._size_of(*grey_hw.shape), self.interpolation)
+
+    def shows(self, height: int, width: int) -> tuple[Window, int, int]:
+        return Window(0, 0, height, width), *self._size_of(height, width)
+
+    def _size_of(self, height: int, width: int) -> tuple[int, int]:
+        shorter = min(height, width)
         if shorter <= self.size:
-            return grey_hw
-        height, width = (round(side * self.size / shorter) for side in grey_hw.shape)
-        return _resized(grey_hw, height, width, self.interpolation)
+            return height, width
+        return round(height * self.size / shorter), round(width * self.size / shorter)
 
 
 Step = Annotated[CentreSquare | PadSquare | Resize | ShorterSide, Field(discriminator="step")]
@@ -88,6 +117,24 @@ def preprocess(grey_hw: Grey, steps: Sequence[Step]) -> NDArray[np.float32]:
     for step in steps:
         grey_hw = step.apply(grey_hw)
     return np.ascontiguousarray(as_float(grey_hw))[np.newaxis]
+
+
+def shown(height: int, width: int, steps: Sequence[Step]) -> Window:
+    """The part of a film of this size that the last of the steps leaves, in the film's own pixels.
+
+    Every step cuts, pads or resizes along the axes, so what is left is a rectangle.
+    """
+    window = Window(0.0, 0.0, float(height), float(width))
+    for step in steps:
+        down, across = window.height / height, window.width / width
+        part, height, width = step.shows(height, width)
+        window = Window(
+            window.top + part.top * down,
+            window.left + part.left * across,
+            part.height * down,
+            part.width * across,
+        )
+    return window
 
 
 def undo_squash(grey_hw: Grey, aspect: float) -> Grey:

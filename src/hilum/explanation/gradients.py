@@ -1,0 +1,153 @@
+"""Saliency by torch and Captum: Grad-CAM at any layer, HiResCAM, integrated gradients, occlusion.
+
+All explain the raw logit of one finding. Of an ensemble, whose logit is the mean of its members',
+the map is the mean of theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from captum.attr import IntegratedGradients, LayerGradCam, LayerGradientXActivation, Occlusion
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hilum.bundle import Bundle
+from hilum.explanation.grid import Grid
+from hilum.explanation.network import (
+    as_films,
+    classifier_of,
+    feature_layer,
+    grid_of_layer,
+    layer_of,
+    members_of,
+)
+from hilum.explanation.saliency import Method, Saliency
+from hilum.model.classifier import Classifier
+from hilum.model.ensemble import Ensemble
+from hilum.predict import Answer
+
+STEPS = 32  # of integrated gradients, from the black film to the film
+_PATCHES = 14  # places along a side that occlusion covers in turn, each a seventh of it wide
+
+
+def attribute(
+    classifier: Classifier | Ensemble,
+    image_nchw: NDArray[np.float32],
+    finding: int,
+    method: Method,
+    *,
+    layer: str | None = None,
+) -> NDArray[np.float32]:
+    """Maps of one finding's logit, float32 [n, h, w], signed and on the method's own grid.
+
+    image_nchw: films as the network takes them, [n, 1, side, side]
+    finding: column of the logits
+    layer: dotted name within timm's network, for grad_cam and hires_cam; the last feature map
+        without one
+    The units: grad_cam, hires_cam and integrated_gradients say what a place adds to the logit;
+    occlusion by how much the logit falls when the place is covered with the film's mean grey.
+    Raises ValueError for a layer that is not there or makes no map.
+    """
+    maps = [
+        _of_member(member, as_films(image_nchw), finding, method, layer)
+        for member in members_of(classifier)
+    ]
+    return np.asarray(np.mean(maps, axis=0), dtype=np.float32)
+
+
+class ByTorch:
+    """Collects maps of every batch that `predict` passes, from the bundle's own network in torch.
+
+    method, layer: as for `attribute`
+    """
+
+    def __init__(self, bundle: Bundle, n: int, method: Method, layer: str | None) -> None:
+        self._classifier = classifier_of(bundle)
+        self._n, self._findings = n, len(bundle.findings)
+        self._method, self._layer = method, layer
+        self._map_nfhw: NDArray[np.float32] | None = None
+
+    def __call__(self, answer: Answer) -> None:
+        image_nchw = np.array(answer.image_nchw)
+        for finding in range(self._findings):
+            map_nhw = attribute(
+                self._classifier, image_nchw, finding, self._method, layer=self._layer
+            )
+            if self._map_nfhw is None:
+                shape = (self._n, self._findings, *map_nhw.shape[1:])
+                self._map_nfhw = np.full(shape, np.nan, dtype=np.float32)
+                self._side = image_nchw.shape[-1]
+            self._map_nfhw[answer.positions, finding] = map_nhw
+
+    def saliency(self) -> Saliency:
+        """The maps of all films that were passed. Raises ValueError where there was none."""
+        if self._map_nfhw is None:
+            raise ValueError("no film was passed")
+        rows, columns = self._map_nfhw.shape[-2:]
+        name, grid = "the input", Grid.of_tiles(self._side, rows)
+        if self._method in ("grad_cam", "hires_cam"):
+            member = members_of(self._classifier)[0]
+            name = self._layer or feature_layer(member, self._side)
+            grid = grid_of_layer(member, name, self._side) or grid
+        return Saliency(self._method, f"{name}, {rows} × {columns}", self._map_nfhw, grid)
+
+
+def _of_member(
+    member: Classifier, image_nchw: Tensor, finding: int, method: Method, layer: str | None
+) -> NDArray[np.float32]:
+    side = image_nchw.shape[-1]
+    if method in ("grad_cam", "hires_cam"):
+        name = layer or feature_layer(member, side)
+        of_layer = LayerGradCam if method == "grad_cam" else LayerGradientXActivation
+        made = of_layer(member, layer_of(member, name)).attribute(image_nchw, target=finding)
+        map_nchw = _as_map(made, name)
+    else:
+        map_nchw = _ON_PIXELS[method](member, image_nchw, finding)
+    return np.asarray(map_nchw.detach().sum(dim=1).numpy(), dtype=np.float32)
+
+
+def _as_map(made: Any, layer: str) -> Tensor:
+    if not isinstance(made, Tensor) or made.ndim != 4:
+        raise ValueError(f"layer {layer!r} makes no map of channels, rows and columns")
+    return made
+
+
+def _integrated(member: Classifier, image_nchw: Tensor, finding: int) -> Tensor:
+    """Integrated gradients from a black film (Sundararajan et al. 2017): the sum over pixels is the
+    logit less that of the black film. Black is air, so what is black itself gets nothing.
+    """
+    made: Tensor = IntegratedGradients(member).attribute(
+        image_nchw,
+        baselines=torch.zeros_like(image_nchw),
+        target=finding,
+        n_steps=STEPS,
+        internal_batch_size=max(len(image_nchw), 8),
+    )
+    return made
+
+
+def _occluded(member: Classifier, image_nchw: Tensor, finding: int) -> Tensor:
+    """The fall of the logit where a square is covered (Zeiler & Fergus 2014)."""
+    side = image_nchw.shape[-1]
+    stride = max(1, side // _PATCHES)
+    mean_n = image_nchw.mean(dim=(1, 2, 3), keepdim=True)
+    with torch.no_grad():
+        made: Tensor = Occlusion(member).attribute(
+            image_nchw,
+            sliding_window_shapes=(1, 2 * stride, 2 * stride),
+            strides=(1, stride, stride),
+            baselines=mean_n.expand_as(image_nchw),
+            target=finding,
+        )
+    return F.avg_pool2d(made, stride) if side % stride == 0 else made
+
+
+_ON_PIXELS: dict[str, Callable[[Classifier, Tensor, int], Tensor]] = {
+    "integrated_gradients": _integrated,
+    "occlusion": _occluded,
+}

@@ -1,0 +1,241 @@
+"""Pictures of maps: a panel a film, a contact sheet, and the mean map of each kind of answer.
+
+Colours have one fixed scale: red speaks for the finding, blue against it, and a film of which
+nothing speaks for it does not glow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from hilum.evaluation.plots import INK, MUTED, PAPER, PRESENT, at_least, middle, stamp_synthetic
+from hilum.evaluation.report.drawing import NO_MATHS, unseen_letters
+from hilum.explanation.saliency import Method
+from hilum.writing import replacing
+
+# Where the colours end, in the unit of `Saliency.densities`: logits.
+LIMIT: Mapping[Method, float] = {
+    "grad_cam": 10.0,
+    "hires_cam": 10.0,
+    "integrated_gradients": 10.0,
+    "occlusion": 3.0,
+}
+COLOURS = matplotlib.colormaps["RdBu_r"]
+MOST_PIXELS = 700  # of a film in a panel, along its longer side
+DPI = 110
+KINDS = ("false negative", "false positive", "true positive", "true negative", "no label")
+TILES = 12  # of each kind on a contact sheet
+
+_LEGEND = {
+    True: "logit, were all of the film like this place",
+    False: "fall of the logit with this place covered",
+}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What was said of one film, and what is known. label: 1 present, 0 absent, NaN unknown."""
+
+    image_id: str
+    prob: float
+    threshold: float
+    label: float
+
+    @property
+    def kind(self) -> str:
+        """True or false positive or negative at the deployed point: one of KINDS."""
+        if np.isnan(self.label):
+            return "no label"
+        called = self.prob >= self.threshold
+        right = "true" if called == bool(self.label) else "false"
+        return f"{right} {'positive' if called else 'negative'}"
+
+
+def errors_first(judged: Sequence[Judged]) -> list[int]:
+    """Places in the order of KINDS, and of each kind those furthest from the threshold first."""
+    return sorted(
+        range(len(judged)),
+        key=lambda n: (
+            KINDS.index(judged[n].kind),
+            -abs(judged[n].prob - judged[n].threshold),
+            judged[n].image_id,
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One film with its map, ready to be drawn.
+
+    grey_hw: the film, float32 [h, w] in [0, 1]
+    map_hw: on the film, NaN where the network saw nothing, in logits
+    boxes: (x, y, width, height) in pixels of [h, w]
+    """
+
+    judged: Judged
+    grey_hw: NDArray[np.float32]
+    map_hw: NDArray[np.float32]
+    boxes: tuple[tuple[float, float, float, float], ...] = ()
+
+
+def tinted(
+    grey_hw: NDArray[np.float32], map_hw: NDArray[np.float32], limit: float
+) -> NDArray[np.float32]:
+    """The film with the map's colours laid over it, float32 [h, w, 3] in [0, 1].
+
+    The stronger the map the less is left of the film's grey; nought leaves it as it is. What the
+    network did not see is darkened.
+    """
+    share_hw = np.clip(np.nan_to_num(map_hw) / limit, -1, 1)
+    colour_hw3 = COLOURS(0.5 + share_hw / 2)[..., :3]
+    strength_hw1 = 0.65 * np.abs(share_hw)[..., None] ** 0.7
+    film_hw1 = np.where(np.isnan(map_hw), 0.35, 1.0)[..., None] * grey_hw[..., None]
+    return np.asarray((1 - strength_hw1) * film_hw1 + strength_hw1 * colour_hw3, dtype=np.float32)
+
+
+def write_panel(path: Path, film: Shown, finding: str, method: Method, *, synthetic: bool) -> None:
+    """The film, and the film under its map, with probability, point, label and legend, as PNG."""
+    height, width = film.grey_hw.shape
+    tall = 3.6
+    wide = min(max(tall * width / height, 2.2), 6.0)
+    figure = Figure(figsize=(2 * wide + 1.35, tall + 1.0), facecolor=PAPER)
+    with matplotlib.rc_context(NO_MATHS):
+        figure.set_layout_engine("constrained", w_pad=0.06, h_pad=0.06)
+        left, right = figure.subplots(1, 2)
+        limit = LIMIT[method]
+        left.imshow(film.grey_hw, cmap="gray", vmin=0, vmax=1)
+        right.imshow(tinted(film.grey_hw, film.map_hw, limit))
+        for ax in (left, right):
+            _boxed(ax, film)
+            ax.axis("off")
+        _legend(figure, right, method)
+        judged = film.judged
+        called = "called present" if judged.prob >= judged.threshold else "called absent"
+        figure.suptitle(
+            f"{finding}: P = {judged.prob:.3f}, {called} ({at_least(judged.threshold)})",
+            fontsize=11,
+            weight="bold",
+            color=INK,
+            x=0.02,
+            ha="left",
+        )
+        known = {1.0: "label: present", 0.0: "label: absent"}.get(judged.label, "no label")
+        left.set_title(middle(judged.image_id, 40), fontsize=8, color=MUTED, loc="left")
+        boxed = ", boxes: its evidence" if film.boxes else ""
+        right.set_title(
+            f"{method.replace('_', ' ')}; {known}{boxed}", fontsize=8, color=MUTED, loc="left"
+        )
+        _save(figure, path, synthetic=synthetic)
+
+
+def write_sheet(
+    path: Path, films: Sequence[Shown], finding: str, method: Method, *, synthetic: bool
+) -> None:
+    """Films under their maps, by kind of answer, those of each kind that went furthest first."""
+    order = errors_first([film.judged for film in films])
+    rows = [(kind, [films[n] for n in order if films[n].judged.kind == kind]) for kind in KINDS]
+    rows = [(kind, some) for kind, some in rows if some]
+    columns = max(len(some[:TILES]) for _, some in rows)
+    side, caption, head = 1.25, 0.34, 0.3
+    wide = max(columns * (side + 0.06) + 0.3, 6.2) + 1.1
+    high = 0.75 + len(rows) * (side + caption + head)
+    figure = Figure(figsize=(wide, high), facecolor=PAPER)
+    with matplotlib.rc_context(NO_MATHS):
+        figure.text(
+            0.15 / wide, 1 - 0.12 / high,
+            f"{finding}: {method.replace('_', ' ')} by kind of answer",
+            fontsize=12, weight="bold", color=INK, va="top",
+        )  # fmt: skip
+        top = high - 0.6
+        for kind, some in rows:
+            shown = "all shown" if len(some) <= TILES else f"the {TILES} furthest from the point"
+            figure.text(
+                0.15 / wide, top / high, f"{kind}: {len(some):,}, {shown}",
+                fontsize=9, weight="bold", color=PRESENT if "false" in kind else INK, va="top",
+            )  # fmt: skip
+            for k, film in enumerate(some[:TILES]):
+                place = (0.15 + k * (side + 0.06), top - head - side, side, side)
+                x, y, w, h = place
+                ax = figure.add_axes((x / wide, y / high, w / wide, h / high))
+                ax.imshow(tinted(film.grey_hw, film.map_hw, LIMIT[method]))
+                _boxed(ax, film)
+                ax.axis("off")
+                ax.text(
+                    0, -0.04, f"P = {film.judged.prob:.3f}\n{middle(film.judged.image_id, 20)}",
+                    fontsize=6.5, color=MUTED, va="top", transform=ax.transAxes, linespacing=1.2,
+                )  # fmt: skip
+            top -= side + caption + head
+        bar = figure.add_axes(((wide - 0.85) / wide, 0.3, 0.12 / wide, 0.4))
+        _legend(figure, bar, method, into=bar)
+        _save(figure, path, synthetic=synthetic)
+
+
+def write_mean_maps(
+    path: Path,
+    means: Mapping[str, tuple[int, NDArray[np.float32], NDArray[np.float32]]],
+    finding: str,
+    method: Method,
+    about: str,
+    *,
+    synthetic: bool,
+) -> None:
+    """The mean film of each kind of answer under its mean map.
+
+    means: kind -> films, mean film [h, w], mean map [h, w]; about: how films were laid over
+    one another
+    """
+    kinds = [kind for kind in KINDS if kind in means]
+    figure = Figure(figsize=(max(2.3 * len(kinds), 4.6) + 1.2, 3.5), facecolor=PAPER)
+    with matplotlib.rc_context(NO_MATHS):
+        figure.set_layout_engine("constrained", w_pad=0.05, h_pad=0.06)
+        axes = figure.subplots(1, len(kinds), squeeze=False)[0]
+        for ax, kind in zip(axes, kinds, strict=True):
+            n, film_hw, map_hw = means[kind]
+            ax.imshow(tinted(film_hw, map_hw, LIMIT[method]))
+            ax.set_title(f"{kind}\n{n:,} films", fontsize=9, color=INK, loc="left")
+            ax.axis("off")
+        _legend(figure, axes[-1], method)
+        figure.suptitle(
+            f"{finding}: where the classifier looks, on average", fontsize=11, weight="bold",
+            color=INK, x=0.02, ha="left",
+        )  # fmt: skip
+        figure.supxlabel(about, fontsize=7.5, color=MUTED, x=0.02, ha="left")
+        _save(figure, path, synthetic=synthetic)
+
+
+def _boxed(ax: Axes, film: Shown) -> None:
+    for x, y, width, height in film.boxes:
+        ax.add_patch(
+            Rectangle(
+                (x - 0.5, y - 0.5), width, height, fill=False, edgecolor="#ffd84d", linewidth=1.2
+            )
+        )
+
+
+def _legend(figure: Figure, ax: Axes, method: Method, into: Axes | None = None) -> None:
+    limit = LIMIT[method]
+    colours = ScalarMappable(Normalize(-limit, limit), COLOURS)
+    placed = {"cax": into} if into is not None else {"ax": ax, "fraction": 0.05, "pad": 0.03}
+    bar = figure.colorbar(colours, ticks=[-limit, -limit / 2, 0, limit / 2, limit], **placed)
+    bar.ax.tick_params(labelsize=7, colors=MUTED, labelcolor=INK)
+    bar.set_label(_LEGEND[method != "occlusion"], fontsize=7, color=INK)
+    bar.outline.set_visible(False)
+
+
+def _save(figure: Figure, path: Path, *, synthetic: bool) -> None:
+    if synthetic:
+        stamp_synthetic(figure)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as draft, unseen_letters():
+        figure.savefig(draft, format="png", dpi=DPI, metadata={"Software": "hilum"})

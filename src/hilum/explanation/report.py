@@ -1,0 +1,262 @@
+"""What an explanation leaves behind: panels, raw maps, contact sheet, mean maps, JSON.
+
+How a map is made is `saliency`'s and `gradients`'; what a picture looks like, `pictures`'.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hilum.data.preprocessing import Step, Window, shown
+from hilum.data.resampling import resample
+from hilum.estimates import Estimate
+from hilum.explanation.attention import (
+    LUNGS,
+    ZONES,
+    Place,
+    frame_of,
+    lung_share,
+    mean_estimates,
+    mean_of,
+    zone_shares,
+)
+from hilum.explanation.evidence import Box, Evidence
+from hilum.explanation.explaining import Explanation
+from hilum.explanation.grid import Grid
+from hilum.explanation.localisation import SIDE, Scene, localise
+from hilum.explanation.pictures import (
+    KINDS,
+    MOST_PIXELS,
+    Judged,
+    Shown,
+    errors_first,
+    write_mean_maps,
+    write_panel,
+    write_sheet,
+)
+from hilum.explanation.saliency import on_film
+from hilum.units import units_of
+from hilum.writing import replacing
+
+SCHEMA = 1
+RESAMPLES = 2000
+NOT_A_DEVICE = "Research use only: not a medical device."
+_BY_LUNGS = "films laid over one another by the outline of their lungs"
+_BY_VIEW = "films laid over one another as the network sees them, for want of lung masks"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a report on maps needs beside them.
+
+    steps: of the bundle, from a film to the network's input
+    thresholds: finding -> the deployed point, on probability
+    bundle, source: what they are called; synthetic: the films or the bundle are
+    """
+
+    steps: tuple[Step, ...]
+    thresholds: Mapping[str, float]
+    bundle: str
+    source: str
+    synthetic: bool
+
+
+def write_explanation(
+    folder: Path,
+    explanation: Explanation,
+    evidence: Evidence,
+    settings: Settings,
+    *,
+    panels: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """Write all of it into the folder and return what stands in `explanation.json`.
+
+    evidence: of the very films of the explanation
+    panels: at most so many films get a panel and a file of raw maps, errors first; None: all
+    Raises OutputError, DataError for a mask that does not fit its film.
+    """
+    findings = explanation.predictions.findings
+    told: dict[str, Any] = {}
+    for f, finding in enumerate(findings):
+        own = folder if len(findings) == 1 else folder / _slug(finding)
+        told[finding] = _of_finding(own, explanation, evidence, settings, f, panels, progress)
+    result = {
+        "schema": SCHEMA,
+        "bundle": settings.bundle,
+        "source": settings.source,
+        "synthetic": settings.synthetic,
+        "method": explanation.saliency.method,
+        "layer": explanation.saliency.layer,
+        "findings": told,
+        "note": NOT_A_DEVICE,
+    }
+    with replacing(folder / "explanation.json") as draft:
+        draft.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    return result
+
+
+def _of_finding(
+    folder: Path,
+    explanation: Explanation,
+    evidence: Evidence,
+    settings: Settings,
+    f: int,
+    panels: int | None,
+    progress: Callable[[int, int], None],
+) -> dict[str, Any]:
+    predictions, method = explanation.predictions, explanation.saliency.method
+    finding, synthetic, steps = predictions.findings[f], settings.synthetic, settings.steps
+    threshold, label_n = settings.thresholds[finding], predictions.label(finding)
+    density_nhw, grid = explanation.saliency.densities()[:, f], explanation.saliency.grid
+    judged = [
+        Judged(image_id, float(prob), threshold, float(label))
+        for image_id, prob, label in zip(
+            predictions.image_id_n, predictions.prob(finding), label_n, strict=True
+        )
+    ]
+    drawn = set(errors_first(judged)[:panels])
+    tiles: list[Shown] = []
+    places: list[Place] = []
+    scenes: dict[int, Scene] = {}
+    for n, film in enumerate(judged):
+        grey_hw = explanation.cohort.radiograph(n)
+        boxes = evidence.boxes(n, finding)
+        if n in drawn:
+            name = f"{n:05d}-{_slug(film.image_id)[-60:]}"
+            panel, _ = _on_film(
+                film, grey_hw, density_nhw[n], grid, boxes, settings.steps, MOST_PIXELS
+            )
+            png, npz = folder / "panels" / f"{name}.png", folder / "maps" / f"{name}.npz"
+            write_panel(png, panel, finding, method, synthetic=synthetic)
+            _write_maps(npz, explanation, n, finding, grey_hw.shape, steps)
+        tile, window = _on_film(film, grey_hw, density_nhw[n], grid, boxes, steps, SIDE)
+        tiles.append(tile)
+        lungs_hw = evidence.lungs_on_grid(n, *grey_hw.shape)
+        frame = window if lungs_hw is None else frame_of(lungs_hw)
+        places.append(Place(tile.grey_hw, tile.map_hw, frame, lungs_hw))
+        truth_hw = evidence.finding_on_grid(n, finding, *grey_hw.shape) if film.label == 1 else None
+        if truth_hw is not None:
+            scenes[n] = Scene(truth_hw, tile.grey_hw, window)
+        progress(n + 1, len(judged))
+    write_sheet(folder / "contact_sheet.png", tiles, finding, method, synthetic=synthetic)
+    by_lungs = all(place.lungs_hw is not None for place in places)
+    kinds = [film.kind for film in judged]
+    grouped = {kind: [n for n, each in enumerate(kinds) if each == kind] for kind in KINDS}
+    means = {
+        kind: (len(rows), *mean_of([places[n] for n in rows]))
+        for kind, rows in grouped.items()
+        if rows
+    }
+    about = _BY_LUNGS if by_lungs else _BY_VIEW
+    mean_maps = folder / "mean_maps.png"
+    write_mean_maps(mean_maps, means, finding, method, about, synthetic=synthetic)
+    units = units_of(np.array(predictions.patient_id_n, dtype=object))
+    rng = np.random.default_rng(0)
+
+    def means_by_label(value_nk: NDArray[np.float64], names: Sequence[str]) -> dict[str, Any]:
+        everything = np.ones(len(label_n), dtype=np.bool_)
+        by_label = {"present": label_n == 1, "absent": label_n == 0, "all": everything}
+        return {
+            name: _plain(
+                mean_estimates(value_nk[keep_n], names, units.where(keep_n), rng, RESAMPLES)
+            )
+            for name, keep_n in by_label.items()
+            if keep_n.any()
+        }
+
+    lungs = None
+    if by_lungs:
+        lungs = means_by_label(np.array([lung_share(place) for place in places]), LUNGS)
+    localised = []
+    if scenes:
+        rows = np.array(list(scenes))
+        found = localise(
+            finding, density_nhw[rows], grid, list(scenes.values()), units.where(rows), rng
+        )
+        localised = [_plain(asdict(each)) for each in found]
+    return {
+        "threshold": threshold,
+        "kinds": {kind: len(rows) for kind, rows in grouped.items() if rows},
+        "aligned_by": "lungs" if by_lungs else "view",
+        "zones": means_by_label(np.array([zone_shares(p) for p in places]), ZONES),
+        "lungs": lungs,
+        "localisation": localised,
+    }
+
+
+def _on_film(
+    judged: Judged,
+    grey_hw: NDArray[np.float32],
+    map_hw: NDArray[np.float32],
+    grid: Grid,
+    boxes: Sequence[Box],
+    steps: tuple[Step, ...],
+    longest: int,
+) -> tuple[Shown, Window]:
+    """A film with its map and boxes at most `longest` pixels long, and what the network saw."""
+    height, width = grey_hw.shape
+    scale = longest / max(height, width)
+    rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
+    window = shown(height, width, steps).scaled(rows / height, columns / width)
+    small_hw = np.clip(resample(grey_hw, rows, columns, "bilinear"), 0, 1)
+    placed = tuple(
+        (x * columns / width, y * rows / height, w * columns / width, h * rows / height)
+        for x, y, w, h in boxes
+    )
+    return Shown(judged, small_hw, on_film(map_hw, grid, window, rows, columns), placed), window
+
+
+def _write_maps(
+    path: Path,
+    explanation: Explanation,
+    n: int,
+    finding: str,
+    shape: tuple[int, ...],
+    steps: tuple[Step, ...],
+) -> None:
+    """One film's raw map as NPZ, with what is needed to place it.
+
+    map_hw: raw, signed, on the method's grid
+    grid: side of the network's input, pixels from cell to cell, the pixel of the first
+    window: top, left, height and width of what the
+        network saw, in pixels of the film
+    shape: of the film, rows and columns
+    """
+    saliency, predictions = explanation.saliency, explanation.predictions
+    f = predictions.findings.index(finding)
+    with replacing(path) as draft, draft.open("wb") as file:
+        np.savez(
+            file,
+            map_hw=saliency.map_nfhw[n, f],
+            grid=np.array([saliency.grid.side, saliency.grid.step, saliency.grid.first]),
+            window=np.array(shown(shape[0], shape[1], steps)),
+            shape=np.array(shape),
+            logit=predictions.logit(finding)[n],
+            probability=predictions.prob(finding)[n],
+            method=np.array(saliency.method),
+            layer=np.array(saliency.layer),
+            finding=np.array(finding),
+        )
+
+
+def _plain(value: Any) -> Any:
+    """Estimates and mappings as JSON has them."""
+    if isinstance(value, Estimate):
+        return asdict(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    return value
+
+
+def _slug(name: str) -> str:
+    """A name that any file system takes."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._") or "film"

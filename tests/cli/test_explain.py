@@ -1,0 +1,86 @@
+"""`hilum explain` and `hilum predict --explain` as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hilum.bundle import Bundle
+from hilum.cli import run
+
+Captured = pytest.CaptureFixture[str]
+
+
+def test_every_film_gets_a_panel_and_its_raw_map(
+    small_bundle: Bundle, small_npz: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    copy = shutil.copytree(small_bundle.folder, tmp_path / "bundle")
+    out = tmp_path / "explained"
+    assert run(["explain", str(copy), "--data", str(small_npz), "--out", str(out)]) == 0
+    told = json.loads((out / "explanation.json").read_text())
+    assert told["method"] == "grad_cam"
+    found = told["findings"]["Pneumonia"]
+    assert sum(found["kinds"].values()) == 60
+    assert found["aligned_by"] == "view"
+    panels, maps = list((out / "panels").iterdir()), sorted((out / "maps").iterdir())
+    assert len(panels) == len(maps) == 60
+    with np.load(maps[0]) as one:
+        assert one["map_hw"].shape == (2, 2)
+        assert one["grid"].tolist() == [64, 32, 0]
+        assert one["shape"].tolist() == [28, 28]
+    for name in ("contact_sheet.png", "mean_maps.png"):
+        with Image.open(out / name) as picture:
+            assert np.asarray(picture.convert("L")).std() > 10
+    printed = capsys.readouterr().out
+    assert "attention where present" in printed
+    assert "not a medical device" in printed
+    ledger = [json.loads(line) for line in (copy / "openings.jsonl").read_text().splitlines()]
+    assert ledger[-1]["role"] == "test"
+
+
+def test_films_on_a_disk_are_explained_with_their_prediction(
+    small_bundle: Bundle, tmp_path: Path, capsys: Captured
+) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("a b.png", "wide.png"):
+        grey = rng.integers(0, 255, (90, 150 if "wide" in name else 90), dtype=np.uint8)
+        Image.fromarray(grey).save(tmp_path / name)
+    out = tmp_path / "explained"
+    films = [str(tmp_path / "a b.png"), str(tmp_path / "wide.png")]
+    assert run(["predict", str(small_bundle.folder), *films, "--explain", str(out)]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert len(list((out / "panels").iterdir())) == 2
+    assert json.loads((out / "explanation.json").read_text())["findings"]["Pneumonia"]["kinds"] == {
+        "no label": 2
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--method", "gradcam"], "no method 'gradcam'"),
+        (["--layer", "blocks.77"], "no layer 'blocks.77'"),
+        (["--lungs", "nowhere"], "no such folder"),
+        (["--boxes", "nowhere.csv"], "cannot be read as a table"),
+    ],
+)
+def test_bad_input_ends_in_one_line(
+    small_bundle: Bundle,
+    small_npz: Path,
+    tmp_path: Path,
+    capsys: Captured,
+    arguments: list[str],
+    said: str,
+) -> None:
+    out = tmp_path / "explained"
+    start = ["explain", str(small_bundle.folder), "--data", str(small_npz), "--out", str(out)]
+    assert run([*start, *arguments]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert "Traceback" not in error
+    assert not out.exists()
