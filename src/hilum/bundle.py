@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -33,6 +33,7 @@ from hilum.recipe import RESERVED_POINTS, DataPart, ReadingPart
 SCHEMA = 3
 MANIFEST = "bundle.json"
 LEDGER = "openings.jsonl"
+CHECKS = "sanity.jsonl"
 WEIGHTS = "weights.safetensors"
 ENGINE = "openvino/model.xml"
 SEEN = "seen.parquet"
@@ -193,28 +194,58 @@ class Bundle:
             "n": n,
             "auroc": dict(auroc),
         }
-        try:
-            with (self.folder / LEDGER).open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-        except OSError:
-            return False
-        return True
+        return _append(self.folder / LEDGER, line)
 
     def openings(self) -> list[dict[str, Any]]:
         """Every look at `test` so far, oldest first."""
         return read_openings(self.folder)
 
+    def record_checks(self, method: str, layer: str, checks: Sequence[Mapping[str, Any]]) -> bool:
+        """Keep how a method of explanation stood its sanity checks on this very classifier.
+
+        Returns False when the bundle is on a medium that cannot be written.
+        """
+        line = {
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "bundle": self.digest,
+            "method": method,
+            "layer": layer,
+            "checks": list(checks),
+        }
+        return _append(self.folder / CHECKS, line)
+
+    def checks(self, method: str, layer: str) -> list[dict[str, Any]] | None:
+        """The last checks of a method; None where there were none of this classifier."""
+        made = [
+            line["checks"]
+            for line in _lines(self.folder / CHECKS)
+            if (line["bundle"], line["method"], line["layer"]) == (self.digest, method, layer)
+        ]
+        return made[-1] if made else None
+
+
+def _append(file: Path, line: Mapping[str, Any]) -> bool:
+    """Add a line of JSON; False on a medium that cannot be written."""
+    try:
+        with file.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(line) + "\n")
+    except OSError:
+        return False
+    return True
+
+
+def _lines(file: Path) -> list[dict[str, Any]]:
+    if not file.exists():
+        return []
+    try:
+        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    except ValueError as error:
+        raise BundleError(file, f"holds a line that is no record ({error})") from error
+
 
 def read_openings(folder: Path) -> list[dict[str, Any]]:
     """The ledger of a bundle. Raises BundleError when a line of it is no record."""
-    ledger = folder / LEDGER
-    if not ledger.exists():
-        return []
-    lines = ledger.read_text(encoding="utf-8").splitlines()
-    try:
-        return [json.loads(line) for line in lines]
-    except ValueError as error:
-        raise BundleError(ledger, f"holds a line that is no record ({error})") from error
+    return _lines(folder / LEDGER)
 
 
 def deployment(

@@ -21,7 +21,7 @@ def explained(small_bundle: Bundle) -> Explanation:
 
 
 def settings(bundle: Bundle) -> Settings:
-    return Settings(bundle.manifest.preprocessing, {"Pneumonia": 0.5}, bundle.digest, "p", True)
+    return Settings(bundle.manifest.preprocessing, {"Pneumonia": 0.5}, bundle.digest, "p", True, "")
 
 
 def test_the_phantoms_evidence_is_held_against_the_maps(

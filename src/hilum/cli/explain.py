@@ -53,6 +53,15 @@ def explain(
     lungs: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Masks of the lungs, named likewise.")
     ] = None,
+    sanity: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=8,
+            help="Ask N films with the finding whether the method is about what was learnt; the "
+            "answer stays in the bundle. Needs hilum[train].",
+        ),
+    ] = None,
     data: Data = None,
     option: Option = None,
     allow_seen: Annotated[
@@ -96,6 +105,10 @@ def explain(
             settings,
             seen="allow" if allow_seen else "leave out" if leave_out_seen else "refuse",
         )
+        if sanity is not None:
+            from hilum.cli.sanity import check_sanity
+
+            check_sanity(loaded, films, out, chosen_method, layer, sanity, data)
         quarantine = Quarantine(len(films), settings.broken_limit)
         _, result = explain_films(
             loaded,
@@ -125,6 +138,18 @@ def method_of(name: str) -> Method:
         if method == name:
             return method
     raise HilumError("--method", f"no method {name!r}", expected=", ".join(METHODS))
+
+
+def caution_of(bundle: Bundle, method: Method, layer: str) -> str:
+    """What must be said of a method wherever it is shown: how it stood its checks, if at all."""
+    checks = bundle.checks(method, layer)
+    if checks is None:
+        return "sanity of this method not checked: hilum explain BUNDLE --sanity"
+    failed = [check["question"] for check in checks if check["passed"] is False]
+    unsure = [check["question"] for check in checks if check["passed"] is None]
+    if failed:
+        return f"this method FAILED on this classifier: {', '.join(failed)}"
+    return "stood its sanity checks" + (f", undecided: {', '.join(unsure)}" if unsure else "")
 
 
 def explain_films(
@@ -174,6 +199,7 @@ def explain_films(
         bundle.digest,
         films.name,
         found.predictions.synthetic,
+        caution_of(bundle, method, found.saliency.layer),
     )
     evidence = replace(evidence, cohort=found.cohort)
     with counting("drawing", "films") as progress:
@@ -190,7 +216,7 @@ def show(result: dict[str, Any], out: Path, warnings: list[str], *, as_json: boo
         return
     if result["synthetic"]:
         say("warning: SYNTHETIC: no patient stands behind these films or this bundle")
-    print(f"{result['method']} at {result['layer']}")
+    print(f"{result['method']} at {result['layer']}; {result['caution']}")
     for finding, told in result["findings"].items():
         kinds = ", ".join(f"{n:,} {kind}" for kind, n in told["kinds"].items())
         print(f"{finding}: {kinds}")

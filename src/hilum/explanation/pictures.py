@@ -104,8 +104,13 @@ def tinted(
     return np.asarray((1 - strength_hw1) * film_hw1 + strength_hw1 * colour_hw3, dtype=np.float32)
 
 
-def write_panel(path: Path, film: Shown, finding: str, method: Method, *, synthetic: bool) -> None:
-    """The film, and the film under its map, with probability, point, label and legend, as PNG."""
+def write_panel(
+    path: Path, film: Shown, finding: str, method: Method, caution: str, *, synthetic: bool
+) -> None:
+    """The film, and the film under its map, with probability, point, label and legend, as PNG.
+
+    caution: what must be said of the method wherever it is shown
+    """
     height, width = film.grey_hw.shape
     tall = 3.6
     wide = min(max(tall * width / height, 2.2), 6.0)
@@ -136,11 +141,18 @@ def write_panel(path: Path, film: Shown, finding: str, method: Method, *, synthe
         right.set_title(
             f"{method.replace('_', ' ')}; {known}{boxed}", fontsize=8, color=MUTED, loc="left"
         )
-        _save(figure, path, synthetic=synthetic)
+        figure.supxlabel(caution, fontsize=7.5, color=MUTED, x=0.02, ha="left")
+        save(figure, path, synthetic=synthetic)
 
 
 def write_sheet(
-    path: Path, films: Sequence[Shown], finding: str, method: Method, *, synthetic: bool
+    path: Path,
+    films: Sequence[Shown],
+    finding: str,
+    method: Method,
+    caution: str,
+    *,
+    synthetic: bool,
 ) -> None:
     """Films under their maps, by kind of answer, those of each kind that went furthest first."""
     order = errors_first([film.judged for film in films])
@@ -157,7 +169,8 @@ def write_sheet(
             f"{finding}: {method.replace('_', ' ')} by kind of answer",
             fontsize=12, weight="bold", color=INK, va="top",
         )  # fmt: skip
-        top = high - 0.6
+        figure.text(0.15 / wide, 1 - 0.36 / high, caution, fontsize=7.5, color=MUTED, va="top")
+        top = high - 0.62
         for kind, some in rows:
             shown = "all shown" if len(some) <= TILES else f"the {TILES} furthest from the point"
             figure.text(
@@ -178,7 +191,7 @@ def write_sheet(
             top -= side + caption + head
         bar = figure.add_axes(((wide - 0.85) / wide, 0.3, 0.12 / wide, 0.4))
         _legend(figure, bar, method, into=bar)
-        _save(figure, path, synthetic=synthetic)
+        save(figure, path, synthetic=synthetic)
 
 
 def write_mean_maps(
@@ -211,7 +224,7 @@ def write_mean_maps(
             color=INK, x=0.02, ha="left",
         )  # fmt: skip
         figure.supxlabel(about, fontsize=7.5, color=MUTED, x=0.02, ha="left")
-        _save(figure, path, synthetic=synthetic)
+        save(figure, path, synthetic=synthetic)
 
 
 def _boxed(ax: Axes, film: Shown) -> None:
@@ -233,7 +246,8 @@ def _legend(figure: Figure, ax: Axes, method: Method, into: Axes | None = None) 
     bar.outline.set_visible(False)
 
 
-def _save(figure: Figure, path: Path, *, synthetic: bool) -> None:
+def save(figure: Figure, path: Path, *, synthetic: bool) -> None:
+    """Write a figure as PNG, stamped where it is synthetic. Raises OutputError."""
     if synthetic:
         stamp_synthetic(figure)
     path.parent.mkdir(parents=True, exist_ok=True)

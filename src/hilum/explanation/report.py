@@ -60,6 +60,7 @@ class Settings:
     steps: of the bundle, from a film to the network's input
     thresholds: finding -> the deployed point, on probability
     bundle, source: what they are called; synthetic: the films or the bundle are
+    caution: what must be said of the method wherever it is shown
     """
 
     steps: tuple[Step, ...]
@@ -67,6 +68,7 @@ class Settings:
     bundle: str
     source: str
     synthetic: bool
+    caution: str
 
 
 def write_explanation(
@@ -96,6 +98,7 @@ def write_explanation(
         "synthetic": settings.synthetic,
         "method": explanation.saliency.method,
         "layer": explanation.saliency.layer,
+        "caution": settings.caution,
         "findings": told,
         "note": NOT_A_DEVICE,
     }
@@ -115,6 +118,7 @@ def _of_finding(
 ) -> dict[str, Any]:
     predictions, method = explanation.predictions, explanation.saliency.method
     finding, synthetic, steps = predictions.findings[f], settings.synthetic, settings.steps
+    caution = settings.caution
     threshold, label_n = settings.thresholds[finding], predictions.label(finding)
     density_nhw, grid = explanation.saliency.densities()[:, f], explanation.saliency.grid
     judged = [
@@ -136,7 +140,7 @@ def _of_finding(
                 film, grey_hw, density_nhw[n], grid, boxes, settings.steps, MOST_PIXELS
             )
             png, npz = folder / "panels" / f"{name}.png", folder / "maps" / f"{name}.npz"
-            write_panel(png, panel, finding, method, synthetic=synthetic)
+            write_panel(png, panel, finding, method, caution, synthetic=synthetic)
             _write_maps(npz, explanation, n, finding, grey_hw.shape, steps)
         tile, window = _on_film(film, grey_hw, density_nhw[n], grid, boxes, steps, SIDE)
         tiles.append(tile)
@@ -147,7 +151,7 @@ def _of_finding(
         if truth_hw is not None:
             scenes[n] = Scene(truth_hw, tile.grey_hw, window)
         progress(n + 1, len(judged))
-    write_sheet(folder / "contact_sheet.png", tiles, finding, method, synthetic=synthetic)
+    write_sheet(folder / "contact_sheet.png", tiles, finding, method, caution, synthetic=synthetic)
     by_lungs = all(place.lungs_hw is not None for place in places)
     kinds = [film.kind for film in judged]
     grouped = {kind: [n for n, each in enumerate(kinds) if each == kind] for kind in KINDS}
@@ -156,7 +160,7 @@ def _of_finding(
         for kind, rows in grouped.items()
         if rows
     }
-    about = _BY_LUNGS if by_lungs else _BY_VIEW
+    about = f"{_BY_LUNGS if by_lungs else _BY_VIEW}; {caution}"
     mean_maps = folder / "mean_maps.png"
     write_mean_maps(mean_maps, means, finding, method, about, synthetic=synthetic)
     units = units_of(np.array(predictions.patient_id_n, dtype=object))
