@@ -60,6 +60,29 @@ def test_films_on_a_disk_are_explained_with_their_prediction(
     }
 
 
+def test_what_a_method_did_not_stand_is_kept_and_stands_beside_its_maps(
+    small_bundle: Bundle, small_npz: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    copy = shutil.copytree(small_bundle.folder, tmp_path / "bundle")
+    out = tmp_path / "explained"
+    start = ["explain", str(copy), "--data", str(small_npz), "--panels", "1"]
+    assert run([*start, "--out", str(out), "--sanity", "12"]) == 0
+    told = json.loads((out / "sanity.json").read_text())
+    questions = [check["question"] for check in told["checks"]]
+    assert questions == [
+        "weights: head random", "weights: all random", "noise on the film", "deletion",
+        "insertion", "labels shuffled",
+    ]  # fmt: skip
+    with Image.open(out / "sanity.png") as picture:
+        assert np.asarray(picture.convert("L")).std() > 10
+    failed = [check["question"] for check in told["checks"] if check["passed"] is False]
+    # A bundle of its own digest keeps the verdicts; the next maps are shown with them.
+    assert run([*start, "--out", str(tmp_path / "again")]) == 0
+    caution = json.loads((tmp_path / "again" / "explanation.json").read_text())["caution"]
+    assert all(question in caution for question in failed)
+    assert "not checked" not in caution
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -141,7 +141,7 @@ def write_panel(
         right.set_title(
             f"{method.replace('_', ' ')}; {known}{boxed}", fontsize=8, color=MUTED, loc="left"
         )
-        figure.supxlabel(caution, fontsize=7.5, color=MUTED, x=0.02, ha="left")
+        figure.supxlabel(caution, fontsize=7.5, color=_tone(caution), x=0.02, ha="left")
         save(figure, path, synthetic=synthetic)
 
 
@@ -169,7 +169,9 @@ def write_sheet(
             f"{finding}: {method.replace('_', ' ')} by kind of answer",
             fontsize=12, weight="bold", color=INK, va="top",
         )  # fmt: skip
-        figure.text(0.15 / wide, 1 - 0.36 / high, caution, fontsize=7.5, color=MUTED, va="top")
+        figure.text(
+            0.15 / wide, 1 - 0.36 / high, caution, fontsize=7.5, color=_tone(caution), va="top"
+        )
         top = high - 0.62
         for kind, some in rows:
             shown = "all shown" if len(some) <= TILES else f"the {TILES} furthest from the point"
@@ -223,8 +225,12 @@ def write_mean_maps(
             f"{finding}: where the classifier looks, on average", fontsize=11, weight="bold",
             color=INK, x=0.02, ha="left",
         )  # fmt: skip
-        figure.supxlabel(about, fontsize=7.5, color=MUTED, x=0.02, ha="left")
+        figure.supxlabel(about, fontsize=7.5, color=_tone(about), x=0.02, ha="left")
         save(figure, path, synthetic=synthetic)
+
+
+def _tone(caution: str) -> str:
+    return PRESENT if "FAILED" in caution else MUTED
 
 
 def _boxed(ax: Axes, film: Shown) -> None:
