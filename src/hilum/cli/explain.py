@@ -62,6 +62,12 @@ def explain(
             "answer stays in the bundle. Needs hilum[train].",
         ),
     ] = None,
+    shortcuts: Annotated[
+        bool,
+        typer.Option(
+            "--shortcuts", help="Ask whether the answer comes from the lungs or from around them."
+        ),
+    ] = False,
     data: Data = None,
     option: Option = None,
     allow_seen: Annotated[
@@ -124,6 +130,12 @@ def explain(
             keep_ids=keep_ids,
         )
         tell_broken(quarantine.broken)
+        if shortcuts:
+            from hilum.cli.shortcuts import look_for_shortcuts
+
+            result["shortcuts"] = look_for_shortcuts(
+                loaded, films.where(quarantine.readable_n), out, lungs
+            )
         if role == "test" and not loaded.record_opening(role, films.name, len(films), {}):
             say(f"note: {loaded.folder} cannot be written; its ledger lacks this opening")
     show(result, out, warnings, as_json=as_json)
@@ -225,6 +237,13 @@ def show(result: dict[str, Any], out: Path, warnings: list[str], *, as_json: boo
         for group in told["localisation"]:
             for line in _localised(group):
                 print(f"  {line}")
+    for finding, probes in result.get("shortcuts", {}).items():
+        for each in probes:
+            verdict = {True: "FOUND", False: "not found", None: "undecided"}[each["found"]]
+            print(
+                f"{finding}, {each['question']}: {verdict}; {each['figure']} "
+                f"{_brief(each['estimate'])}; found from {each['rule']}"
+            )
     for warning in warnings:
         print(f"warning: {warning}")
     print(f"{out}: panels/, maps/, contact_sheet.png, mean_maps.png, explanation.json")
