@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 
 import matplotlib
 import numpy as np
@@ -141,7 +142,7 @@ def write_panel(
         right.set_title(
             f"{method.replace('_', ' ')}; {known}{boxed}", fontsize=8, color=MUTED, loc="left"
         )
-        figure.supxlabel(caution, fontsize=7.5, color=_tone(caution), x=0.02, ha="left")
+        _footnote(figure, caution)
         save(figure, path, synthetic=synthetic)
 
 
@@ -225,8 +226,14 @@ def write_mean_maps(
             f"{finding}: where the classifier looks, on average", fontsize=11, weight="bold",
             color=INK, x=0.02, ha="left",
         )  # fmt: skip
-        figure.supxlabel(about, fontsize=7.5, color=_tone(about), x=0.02, ha="left")
+        _footnote(figure, about)
         save(figure, path, synthetic=synthetic)
+
+
+def _footnote(figure: Figure, words: str) -> None:
+    # Fifteen letters of this size are as wide as an inch.
+    lines = fill(words, int(15 * figure.get_figwidth()))
+    figure.supxlabel(lines, fontsize=7.5, color=_tone(words), x=0.02, ha="left")
 
 
 def _tone(caution: str) -> str:
