@@ -13,6 +13,7 @@ import pytest
 from scipy.stats import chi2_contingency
 
 from hilum.data.cohort import Cohort
+from hilum.data.phantom.fields import splat
 from hilum.data.sources.phantom import (
     DEFAULT_SITES,
     PATTERNS,
@@ -315,3 +316,12 @@ def test_an_argument_out_of_range_is_refused_in_one_line(
 def test_a_site_with_a_value_out_of_range_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(DataError, match=f"site 'X': {next(iter(wrong))}"):
         Site("X", **wrong)
+
+
+def test_a_point_on_the_last_row_is_drawn_there() -> None:
+    """Rounding may put it there; what is spread beyond the film has no weight."""
+    point = splat(np.float32([3.0, 1.0]), np.float32([3.0, 2.5]), np.float32([1.0, 2.0]), (4, 4))
+    assert point.shape == (4, 4)
+    assert point[3, 3] == 1
+    assert point[2, 1] == point[3, 1] == 1
+    assert point.sum() == 3

@@ -76,7 +76,10 @@ def tube(r2: Floats) -> Floats:
 
 
 def splat(x: Floats, y: Floats, ink: Floats, shape: tuple[int, int]) -> Floats:
-    """Sum of points with weight `ink` at pixel places x, y, spread bilinearly; `shape` [h, w]."""
+    """Sum of points with weight `ink` at pixel places x, y, spread bilinearly; `shape` [h, w].
+
+    0 <= x <= w - 1 and 0 <= y <= h - 1.
+    """
     left, top = x.astype(np.int32), y.astype(np.int32)
     fx, fy = x - left.astype(np.float32), y - top.astype(np.float32)
     index = top * np.int32(shape[1]) + left
@@ -86,7 +89,8 @@ def splat(x: Floats, y: Floats, ink: Floats, shape: tuple[int, int]) -> Floats:
     near_right, far_right = near * fx, far * fx
     weight = np.concatenate([near - near_right, near_right, far - far_right, far_right])
     flat = np.bincount(where, weight, minlength=shape[0] * shape[1])
-    return flat.astype(np.float32).reshape(shape)
+    # A point on the very last row or pixel has a weight of 0 for what would lie beyond it.
+    return flat[: shape[0] * shape[1]].astype(np.float32).reshape(shape)
 
 
 def blur(field: Floats, sigma: float) -> Floats:
