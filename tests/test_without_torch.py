@@ -14,7 +14,7 @@ from hilum.bundle import Bundle
 BLOCK = """
 import sys
 from importlib.machinery import PathFinder
-ABSENT = {"torch", "torchvision", "timm", "lightning_fabric"}
+ABSENT = {"torch", "torchvision", "timm", "lightning_fabric", "captum"}
 class Base:
     def find_spec(name, path=None, target=None):
         absent = name.partition(".")[0] in ABSENT
@@ -44,6 +44,21 @@ def test_evaluate_and_predict_work_without_torch(
     found = hilum("predict", models, tmp_path / "out" / "roc_curve.png")
     assert found.returncode == 2  # a colour picture
     assert "greyscale radiograph" in found.stderr
+
+
+def test_films_are_explained_without_torch(
+    small_bundle: Bundle, small_npz: Path, tmp_path: Path
+) -> None:
+    models = shutil.copytree(small_bundle.folder, tmp_path / "small")
+    out = tmp_path / "explained"
+    start = ("explain", models, "--data", small_npz, "--out", out, "--panels", "1")
+    found = hilum(*start, "--shortcuts")
+    assert found.returncode == 0, found.stderr
+    assert (out / "contact_sheet.png").is_file()
+    assert (out / "shortcuts.png").is_file()
+    found = hilum(*start, "--method", "occlusion")
+    assert found.returncode == 2
+    assert "pip install 'hilum[train]'" in found.stderr
 
 
 def test_training_without_torch_says_what_to_install(small_npz: Path, tmp_path: Path) -> None:

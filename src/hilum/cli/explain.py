@@ -100,6 +100,8 @@ def explain(
         refuse_beside("--allow-seen", {"--leave-out-seen": leave_out_seen or None})
     loaded = load_bundle(bundle)
     chosen_method = method_of(method)
+    if sanity is not None or layer is not None or chosen_method != "grad_cam":
+        need_gradients()
     settings, role = asked_for(loaded, on or "", option or ())
     with output_folder(out):
         open_ = open_cohort if on else open_cohort_or_phantom
@@ -150,6 +152,16 @@ def method_of(name: str) -> Method:
         if method == name:
             return method
     raise HilumError("--method", f"no method {name!r}", expected=", ".join(METHODS))
+
+
+def need_gradients() -> None:
+    """Raise MissingExtraError where what differentiates a network is not installed."""
+    from importlib.util import find_spec
+
+    from hilum.errors import MissingExtraError
+
+    if any(find_spec(package) is None for package in ("torch", "timm", "captum")):
+        raise MissingExtraError("explain", "train", "--method grad_cam alone")
 
 
 def caution_of(bundle: Bundle, method: Method, layer: str) -> str:
