@@ -251,6 +251,10 @@ def test_ctrl_c_keeps_the_state_and_resume_finishes_the_job(
     again = hilum(*arguments, "--resume")
     assert again.returncode == 0, again.stderr
     assert len((target / "metrics.jsonl").read_text().splitlines()) == 20
+    once_more = hilum(*arguments, "--resume")
+    assert once_more.returncode == 2
+    assert "the run is finished: nothing to resume" in once_more.stderr
+    assert not work.exists()
 
 
 def test_help_of_every_verb_has_an_example(capsys: Captured) -> None:

@@ -93,6 +93,9 @@ def train(
     work = target.with_name(f".{target.name}.run")
     refuse_foreign_folder(target)
     _refuse_foreign_work(work)
+    if resume and not work.exists():
+        found = "the run is finished: nothing to resume" if target.exists() else "no run to resume"
+        raise TrainingError(target, found, remedy="start without --resume to train anew")
     prints = prints or fingerprints_for(cohort, recipe.data)
     cohort, ledger = assign_roles(cohort, recipe.data, seed=recipe.seed, prints=prints)
     digest = _data_digest(ledger)
