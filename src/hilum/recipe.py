@@ -25,6 +25,19 @@ class _Part(BaseModel):
 Uncertain = Literal["zeros", "ones", "ignore"]
 
 
+class PhantomPart(_Part):
+    """Which synthetic films the phantom draws: `phantom_cohort` tells what each of these does."""
+
+    n: int = Field(default=5856, ge=1)
+    seed: int = Field(default=0, ge=0)
+    shortcut: Literal["none", "site", "marker"] = "none"
+    shortcut_share: float = Field(default=0.9, ge=0.5, le=1)
+    opacity: Literal["any", "small"] = "any"
+    age_group: Literal["children", "adults", "all"] = "children"
+    prevalence: float = Field(default=0.7422, gt=0, lt=1)
+    test_prevalence: float = Field(default=0.625, gt=0, lt=1)
+
+
 class DataPart(_Part):
     """Where images come from, what is asked of them, and how they are shared among the roles.
 
@@ -35,6 +48,7 @@ class DataPart(_Part):
     uncertain: what CheXpert's -1 counts as, for every finding or finding by finding
     columns: of a folder's table, our column -> its header, such as label = "finding"
     patients: a table that tells whose film each one is, where the source does not
+    phantom: which films the phantom draws
     calibrate_fraction, test_fraction: share of patients; None takes the published split, and a
         tenth and a fifth where none is published
     duplicates: what may not stand in two roles: the same film ("near", by perceptual hash, too),
@@ -51,6 +65,7 @@ class DataPart(_Part):
     uncertain: Uncertain | dict[str, Uncertain] = "ignore"
     columns: dict[str, str] = {}
     patients: str | None = None
+    phantom: PhantomPart = PhantomPart()
     tune_fraction: float = Field(default=0.1, gt=0, le=0.5)
     calibrate_fraction: float | None = Field(default=None, gt=0, le=0.5)
     test_fraction: float | None = Field(default=None, gt=0, le=0.5)

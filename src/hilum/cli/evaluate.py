@@ -86,6 +86,10 @@ def evaluate(
             rich_help_panel=_PREDICTIONS,
         ),
     ] = None,
+    lungs: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Lung masks, named as the films are, to align maps by."),
+    ] = None,
     role: Annotated[
         str | None,
         typer.Option(
@@ -117,7 +121,8 @@ def evaluate(
     }  # fmt: skip
     if predictions is not None:
         options.refuse_beside(
-            "--predictions", {"BUNDLE": bundle, "--on": on, "--data": data, "--option": option}
+            "--predictions",
+            {"BUNDLE": bundle, "--on": on, "--data": data, "--option": option, "--lungs": lungs},
         )
         options.refuse_outside("--threshold", [] if threshold is None else [threshold], ends=True)
         judging.evaluate_predictions(
@@ -144,6 +149,7 @@ def evaluate(
             keep_ids=keep_ids,
             prevalences=prevalence or (),
             by=by,
+            lungs=lungs,
             as_json=as_json,
         )
     else:

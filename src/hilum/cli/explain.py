@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hilum.data.cohort import Cohort
     from hilum.data.reading import Quarantine
     from hilum.explanation.explaining import Explanation
+    from hilum.explanation.report import Settings
     from hilum.explanation.saliency import Method
 
 
@@ -31,7 +32,7 @@ def explain(
         str,
         typer.Option(
             help="grad_cam, hires_cam, integrated_gradients or occlusion; all but grad_cam at the "
-            "last layer need hilum[train]."
+            "last layer need hilum\\[train]."
         ),
     ] = "grad_cam",
     layer: Annotated[
@@ -59,7 +60,7 @@ def explain(
             metavar="N",
             min=8,
             help="Ask N films with the finding whether the method is about what was learnt; the "
-            "answer stays in the bundle. Needs hilum[train].",
+            "answer stays in the bundle. Needs hilum\\[train].",
         ),
     ] = None,
     shortcuts: Annotated[
@@ -176,6 +177,20 @@ def caution_of(bundle: Bundle, method: Method, layer: str) -> str:
     return "stood its sanity checks" + (f", undecided: {', '.join(unsure)}" if unsure else "")
 
 
+def settings_of(bundle: Bundle, found: Explanation) -> Settings:
+    """What is said of a bundle beside its maps."""
+    from hilum.explanation.report import Settings
+
+    return Settings(
+        bundle.manifest.preprocessing,
+        {finding: points["deployed"] for finding, points in bundle.thresholds().items()},
+        bundle.digest,
+        found.cohort.name,
+        found.predictions.synthetic,
+        caution_of(bundle, found.saliency.method, found.saliency.layer),
+    )
+
+
 def explain_films(
     bundle: Bundle,
     films: Cohort,
@@ -199,7 +214,7 @@ def explain_films(
     from hilum.errors import HilumError
     from hilum.explanation.evidence import Evidence, boxes_in, masks_in
     from hilum.explanation.explaining import explain as run
-    from hilum.explanation.report import Settings, write_explanation
+    from hilum.explanation.report import write_explanation
 
     if boxes is not None:
         films = boxes_in(boxes, films, bundle.findings[0])
@@ -217,14 +232,7 @@ def explain_films(
             )
         except ValueError as error:
             raise HilumError("--layer", str(error)) from error
-    settings = Settings(
-        bundle.manifest.preprocessing,
-        {finding: points["deployed"] for finding, points in bundle.thresholds().items()},
-        bundle.digest,
-        films.name,
-        found.predictions.synthetic,
-        caution_of(bundle, method, found.saliency.layer),
-    )
+    settings = settings_of(bundle, found)
     evidence = replace(evidence, cohort=found.cohort)
     with counting("drawing", "films") as progress:
         told = write_explanation(out, found, evidence, settings, panels=panels, progress=progress)
@@ -258,7 +266,7 @@ def show(result: dict[str, Any], out: Path, warnings: list[str], *, as_json: boo
             )
     for warning in warnings:
         print(f"warning: {warning}")
-    print(f"{out}: panels/, maps/, contact_sheet.png, mean_maps.png, explanation.json")
+    print(f"{out}: panels/, maps/, contact_sheet.png, mean_maps.png, zones.png, explanation.json")
     print(result["note"])
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hilum.data.cohort import Cohort
     from hilum.evaluation import Deployment, Evaluation, Predictions
     from hilum.evaluation.foreign import Headers
+    from hilum.evaluation.report import Supplement
     from hilum.evaluation.subgroups import GroupBy
     from hilum.recipe import DataPart
 
@@ -45,6 +46,7 @@ def evaluate_on(
     keep_ids: bool,
     prevalences: Sequence[float],
     by: Sequence[GroupBy] | None,
+    lungs: Path | None = None,
     as_json: bool,
 ) -> None:
     """Evaluate the bundle at `path` on `SOURCE[:ROLE]`, by default its own source, role test."""
@@ -74,6 +76,7 @@ def evaluate_on(
             keep_ids=keep_ids,
             prevalences=prevalences,
             by=by,
+            lungs=lungs,
             as_json=as_json,
         )
 
@@ -89,10 +92,12 @@ def evaluate_bundle(
     keep_ids: bool = False,
     prevalences: Sequence[float] = (),
     by: Sequence[GroupBy] | None = None,
+    lungs: Path | None = None,
     as_json: bool,
 ) -> None:
     """Predict and evaluate one role of a cohort, write the report, and print the figures.
 
+    lungs: a folder of lung masks, by which the report aligns the films that it shows maps of
     settings: how the cohort was opened, and is shared among the roles; None: as the bundle's own
     seen: what is done with images that the bundle was made from; the report says so
     """
@@ -100,12 +105,14 @@ def evaluate_bundle(
     from hilum.data.reading import Quarantine
     from hilum.data.seen import pseudonymised
     from hilum.errors import HilumError
+    from hilum.explanation.evidence import masks_in
     from hilum.predict import predict
 
     if bundle.folder.resolve() in (out.resolve(), *out.resolve().parents):
         raise HilumError(out, "lies inside the bundle", remedy="name another folder with --out")
     settings = settings or bundle.data
     chosen, warnings = images_of_role(bundle, cohort, role, settings, seen=seen)
+    masks = masks_in(lungs, chosen) if lungs else {}
     if not keep_ids and bundle.manifest.salt is not None:
         chosen = pseudonymised(chosen, bundle.manifest.salt)
     quarantine = Quarantine(len(chosen), settings.broken_limit)
@@ -124,11 +131,30 @@ def evaluate_bundle(
         source=chosen.name,
         role=role,
         image_of=chosen.radiograph,
+        supplement=where_it_looks(bundle, chosen, masks),
         prevalences=prevalences,
         by=by,
         warnings=warnings,
         as_json=as_json,
     )
+
+
+def where_it_looks(bundle: Bundle, films: Cohort, lung_masks: Mapping[int, Path]) -> Supplement:
+    """The section of the report on maps; of many films a part, drawn by lot, stands for all."""
+    from hilum.cli.explain import settings_of
+    from hilum.errors import BundleError
+    from hilum.explanation.evidence import Evidence
+    from hilum.explanation.explaining import explain
+    from hilum.explanation.section import drawn_by_lot, supplement, without_maps
+
+    some = films.where(drawn_by_lot(len(films)))
+    with counting("explaining", "images") as progress:
+        try:
+            found = explain(bundle, some, progress=progress)
+        except BundleError as error:  # no head on pooled features: all else can be said
+            return without_maps(bundle.findings, str(error))
+    evidence = Evidence(found.cohort, lung_masks=lung_masks)
+    return supplement(found, evidence, settings_of(bundle, found), of=len(films))
 
 
 def evaluate_predictions(
@@ -184,6 +210,7 @@ def _evaluate_and_report(
     bundle: Bundle | None = None,
     file: Path | None = None,
     image_of: Callable[[int], NDArray[np.float32]] | None = None,
+    supplement: Supplement | None = None,
     prevalences: Sequence[float],
     by: Sequence[GroupBy] | None,
     warnings: Sequence[str],
@@ -222,7 +249,9 @@ def _evaluate_and_report(
         facts = replace(facts, model=manifest, openings=tuple(bundle.openings()))
     if file is not None:
         facts = replace(facts, predictions_file=str(file), predictions_sha256=sha256_of(file))
-    written = write_report(out, predictions, evaluation, image_of=image_of, facts=facts)
+    written = write_report(
+        out, predictions, evaluation, image_of=image_of, facts=facts, supplement=supplement
+    )
     files = sorted(path.relative_to(out).as_posix() for path in written)
     report(evaluation, out, files, as_json=as_json)
 

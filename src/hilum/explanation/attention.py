@@ -121,6 +121,61 @@ def mean_estimates(
     }
 
 
+@dataclass(frozen=True)
+class Attention:
+    """Where the maps of one finding lie over a group of films.
+
+    aligned_by: "lungs" where every film has a mask of them, else "view"
+    means: kind of answer -> films, mean film and mean map, float32 [SIDE, SIDE] each
+    zones: "present", "absent" and "all" -> zone of ZONES -> its mean share of the attention
+    lungs: the same by LUNGS; None without masks
+    """
+
+    aligned_by: str
+    means: Mapping[str, tuple[int, NDArray[np.float32], NDArray[np.float32]]]
+    zones: Mapping[str, Mapping[str, Estimate]]
+    lungs: Mapping[str, Mapping[str, Estimate]] | None
+
+
+def attention_over(
+    places: Sequence[Place],
+    kinds: Sequence[str],
+    label_n: Floats,
+    units: Units,
+    rng: np.random.Generator,
+    resamples: int = 2000,
+) -> Attention:
+    """The mean maps by kind of answer, and the zones by label, with intervals over patients.
+
+    kinds, label_n (1, 0 or NaN), units: of the same films
+    """
+    by_lungs = all(place.lungs_hw is not None for place in places)
+    rows = {
+        kind: [n for n, each in enumerate(kinds) if each == kind] for kind in dict.fromkeys(kinds)
+    }
+    by_label = {
+        "present": label_n == 1,
+        "absent": label_n == 0,
+        "all": np.ones(len(label_n), dtype=np.bool_),
+    }
+
+    def by_labels(value_nk: Floats, names: Sequence[str]) -> dict[str, Mapping[str, Estimate]]:
+        return {
+            name: mean_estimates(value_nk[keep_n], names, units.where(keep_n), rng, resamples)
+            for name, keep_n in by_label.items()
+            if keep_n.any()
+        }
+
+    zones = by_labels(np.array([zone_shares(place) for place in places]), ZONES)
+    inside = np.array([lung_share(place) for place in places]) if by_lungs else None
+    return Attention(
+        "lungs" if by_lungs else "view",
+        {kind: (len(some), *mean_of([places[n] for n in some])) for kind, some in rows.items()},
+        zones,
+        None if inside is None else by_labels(inside, LUNGS),
+    )
+
+
 def _mean(values_nhw: NDArray[np.float32]) -> NDArray[np.float32]:
     known_hw = (~np.isnan(values_nhw)).sum(axis=0)
     total_hw = np.nansum(values_nhw, axis=0)

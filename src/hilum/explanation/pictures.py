@@ -20,9 +20,23 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from hilum.evaluation.plots import INK, MUTED, PAPER, PRESENT, at_least, middle, stamp_synthetic
+from hilum.estimates import Estimate
+from hilum.evaluation.plots import (
+    ABSENT,
+    DASHES,
+    INK,
+    MUTED,
+    PAPER,
+    PRESENT,
+    at_least,
+    grid,
+    legend_above,
+    middle,
+    restrain,
+    stamp_synthetic,
+)
 from hilum.evaluation.report.drawing import NO_MATHS, unseen_letters
-from hilum.explanation.saliency import Method
+from hilum.explanation.saliency import NAMES, Method
 from hilum.writing import replacing
 
 # Where the colours end, in the unit of `Saliency.densities`: logits.
@@ -139,9 +153,7 @@ def write_panel(
         known = {1.0: "label: present", 0.0: "label: absent"}.get(judged.label, "no label")
         left.set_title(middle(judged.image_id, 40), fontsize=8, color=MUTED, loc="left")
         boxed = ", boxes: its evidence" if film.boxes else ""
-        right.set_title(
-            f"{method.replace('_', ' ')}; {known}{boxed}", fontsize=8, color=MUTED, loc="left"
-        )
+        right.set_title(f"{NAMES[method]}; {known}{boxed}", fontsize=8, color=MUTED, loc="left")
         _footnote(figure, caution)
         save(figure, path, synthetic=synthetic)
 
@@ -167,7 +179,7 @@ def write_sheet(
     with matplotlib.rc_context(NO_MATHS):
         figure.text(
             0.15 / wide, 1 - 0.12 / high,
-            f"{finding}: {method.replace('_', ' ')} by kind of answer",
+            f"{finding}: {NAMES[method]} by kind of answer",
             fontsize=12, weight="bold", color=INK, va="top",
         )  # fmt: skip
         figure.text(
@@ -225,6 +237,65 @@ def write_mean_maps(
         figure.suptitle(
             f"{finding}: where the classifier looks, on average", fontsize=11, weight="bold",
             color=INK, x=0.02, ha="left",
+        )  # fmt: skip
+        _footnote(figure, about)
+        save(figure, path, synthetic=synthetic)
+
+
+def draw_zones(zones: Mapping[str, Mapping[str, Estimate]], ax: Axes) -> Axes:
+    """The share of attention in each zone of the chest by label, with its interval.
+
+    zones: "present" and "absent" (others are left out) -> zone -> share
+    """
+    colours = {"present": PRESENT, "absent": ABSENT}
+    shown = [label for label in colours if label in zones] or list(zones)[:1]
+    names = list(zones[shown[0]])
+    ax.axvline(1 / len(names), color=MUTED, linewidth=1, linestyle=DASHES, zorder=1)
+    highest = 2 / len(names)
+    for k, label in enumerate(shown):
+        for row, name in enumerate(names):
+            share, y = zones[label][name], row + 0.22 * (k - (len(shown) - 1) / 2)
+            if share.value is None:
+                continue
+            colour = colours.get(label, INK)
+            if share.low is not None and share.high is not None:
+                ax.hlines(y, share.low, share.high, color=colour, linewidth=1.8, zorder=3)
+                highest = max(highest, share.high)
+            named = f"finding {label}" if label in colours else label
+            ax.plot(
+                share.value, y, marker="s", markersize=5, color=colour, linestyle="none", zorder=4,
+                label=named if row == 0 else "_nolegend_",
+            )  # fmt: skip
+            highest = max(highest, share.value)
+    ax.set(xlim=(0, highest * 1.06), ylim=(len(names) - 0.5, -0.5))
+    ax.set_yticks(range(len(names)), [f"{name} of the patient" for name in names])
+    ax.set_xlabel("Share of the attention (dashed: evenly spread)")
+    restrain(ax)
+    grid(ax, "x")
+    if ax.get_legend_handles_labels()[1]:
+        legend_above(ax)
+    else:
+        reason = zones[shown[0]][names[0]].reason or ""
+        ax.text(0.5, 0.5, reason, transform=ax.transAxes, ha="center", color=MUTED, style="italic")
+    return ax
+
+
+def write_zones(
+    path: Path,
+    zones: Mapping[str, Mapping[str, Estimate]],
+    finding: str,
+    about: str,
+    *,
+    synthetic: bool,
+) -> None:
+    """`draw_zones` as a picture of its own."""
+    figure = Figure(figsize=(6.4, 3.9), facecolor=PAPER)
+    with matplotlib.rc_context(NO_MATHS):
+        figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.06)
+        draw_zones(zones, figure.subplots())
+        figure.suptitle(
+            f"{finding}: attention by zone of the chest", fontsize=11, weight="bold", color=INK,
+            x=0.02, ha="left",
         )  # fmt: skip
         _footnote(figure, about)
         save(figure, path, synthetic=synthetic)

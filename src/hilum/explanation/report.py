@@ -18,20 +18,12 @@ from numpy.typing import NDArray
 from hilum.data.preprocessing import Step, Window, shown
 from hilum.data.resampling import resample
 from hilum.estimates import Estimate
-from hilum.explanation.attention import (
-    LUNGS,
-    ZONES,
-    Place,
-    frame_of,
-    lung_share,
-    mean_estimates,
-    mean_of,
-    zone_shares,
-)
+from hilum.evaluation.predictions import Predictions
+from hilum.explanation.attention import Attention, Place, attention_over, frame_of
 from hilum.explanation.evidence import Box, Evidence
 from hilum.explanation.explaining import Explanation
 from hilum.explanation.grid import Grid
-from hilum.explanation.localisation import SIDE, Scene, localise
+from hilum.explanation.localisation import SIDE, Bools, Scene, localise
 from hilum.explanation.pictures import (
     KINDS,
     MOST_PIXELS,
@@ -41,16 +33,18 @@ from hilum.explanation.pictures import (
     write_mean_maps,
     write_panel,
     write_sheet,
+    write_zones,
 )
 from hilum.explanation.saliency import on_film
 from hilum.units import units_of
 from hilum.writing import replacing
 
 SCHEMA = 1
-RESAMPLES = 2000
 NOT_A_DEVICE = "Research use only: not a medical device."
-_BY_LUNGS = "films laid over one another by the outline of their lungs"
-_BY_VIEW = "films laid over one another as the network sees them, for want of lung masks"
+ALIGNED = {
+    "lungs": "films laid over one another by the outline of their lungs",
+    "view": "films laid over one another as the network sees them, for want of lung masks",
+}
 
 
 @dataclass(frozen=True)
@@ -121,12 +115,7 @@ def _of_finding(
     caution = settings.caution
     threshold, label_n = settings.thresholds[finding], predictions.label(finding)
     density_nhw, grid = explanation.saliency.densities()[:, f], explanation.saliency.grid
-    judged = [
-        Judged(image_id, float(prob), threshold, float(label))
-        for image_id, prob, label in zip(
-            predictions.image_id_n, predictions.prob(finding), label_n, strict=True
-        )
-    ]
+    judged = judged_by(predictions, finding, threshold)
     drawn = set(errors_first(judged)[:panels])
     tiles: list[Shown] = []
     places: list[Place] = []
@@ -136,50 +125,30 @@ def _of_finding(
         boxes = evidence.boxes(n, finding)
         if n in drawn:
             name = f"{n:05d}-{_slug(film.image_id)[-60:]}"
-            panel, _ = _on_film(
+            panel, _ = film_under_map(
                 film, grey_hw, density_nhw[n], grid, boxes, settings.steps, MOST_PIXELS
             )
             png, npz = folder / "panels" / f"{name}.png", folder / "maps" / f"{name}.npz"
             write_panel(png, panel, finding, method, caution, synthetic=synthetic)
             _write_maps(npz, explanation, n, finding, grey_hw.shape, steps)
-        tile, window = _on_film(film, grey_hw, density_nhw[n], grid, boxes, steps, SIDE)
+        tile, window = film_under_map(film, grey_hw, density_nhw[n], grid, boxes, steps, SIDE)
         tiles.append(tile)
         lungs_hw = evidence.lungs_on_grid(n, *grey_hw.shape)
-        frame = window if lungs_hw is None else frame_of(lungs_hw)
-        places.append(Place(tile.grey_hw, tile.map_hw, frame, lungs_hw))
+        places.append(place_of(tile, window, lungs_hw))
         truth_hw = evidence.finding_on_grid(n, finding, *grey_hw.shape) if film.label == 1 else None
         if truth_hw is not None:
             scenes[n] = Scene(truth_hw, tile.grey_hw, window)
         progress(n + 1, len(judged))
     write_sheet(folder / "contact_sheet.png", tiles, finding, method, caution, synthetic=synthetic)
-    by_lungs = all(place.lungs_hw is not None for place in places)
-    kinds = [film.kind for film in judged]
-    grouped = {kind: [n for n, each in enumerate(kinds) if each == kind] for kind in KINDS}
-    means = {
-        kind: (len(rows), *mean_of([places[n] for n in rows]))
-        for kind, rows in grouped.items()
-        if rows
-    }
-    about = f"{_BY_LUNGS if by_lungs else _BY_VIEW}; {caution}"
-    mean_maps = folder / "mean_maps.png"
-    write_mean_maps(mean_maps, means, finding, method, about, synthetic=synthetic)
     units = units_of(np.array(predictions.patient_id_n, dtype=object))
     rng = np.random.default_rng(0)
-
-    def means_by_label(value_nk: NDArray[np.float64], names: Sequence[str]) -> dict[str, Any]:
-        everything = np.ones(len(label_n), dtype=np.bool_)
-        by_label = {"present": label_n == 1, "absent": label_n == 0, "all": everything}
-        return {
-            name: _plain(
-                mean_estimates(value_nk[keep_n], names, units.where(keep_n), rng, RESAMPLES)
-            )
-            for name, keep_n in by_label.items()
-            if keep_n.any()
-        }
-
-    lungs = None
-    if by_lungs:
-        lungs = means_by_label(np.array([lung_share(place) for place in places]), LUNGS)
+    kinds = [film.kind for film in judged]
+    attention = attention_over(places, kinds, label_n, units, rng)
+    about = f"{ALIGNED[attention.aligned_by]}; {caution}"
+    write_mean_maps(
+        folder / "mean_maps.png", attention.means, finding, method, about, synthetic=synthetic
+    )
+    write_zones(folder / "zones.png", attention.zones, finding, about, synthetic=synthetic)
     localised = []
     if scenes:
         rows = np.array(list(scenes))
@@ -187,17 +156,40 @@ def _of_finding(
             finding, density_nhw[rows], grid, list(scenes.values()), units.where(rows), rng
         )
         localised = [_plain(asdict(each)) for each in found]
+    return attention_figures(attention, threshold) | {"localisation": localised}
+
+
+def attention_figures(attention: Attention, threshold: float) -> dict[str, Any]:
+    """What JSON says of where maps lie; the pictures hold the mean maps themselves."""
     return {
         "threshold": threshold,
-        "kinds": {kind: len(rows) for kind, rows in grouped.items() if rows},
-        "aligned_by": "lungs" if by_lungs else "view",
-        "zones": means_by_label(np.array([zone_shares(p) for p in places]), ZONES),
-        "lungs": lungs,
-        "localisation": localised,
+        "kinds": {kind: attention.means[kind][0] for kind in KINDS if kind in attention.means},
+        "aligned_by": attention.aligned_by,
+        "zones": _plain(attention.zones),
+        "lungs": _plain(attention.lungs),
     }
 
 
-def _on_film(
+def judged_by(predictions: Predictions, finding: str, threshold: float) -> list[Judged]:
+    """What was said of each film, row by row."""
+    return [
+        Judged(image_id, float(prob), threshold, float(label))
+        for image_id, prob, label in zip(
+            predictions.image_id_n,
+            predictions.prob(finding),
+            predictions.label(finding),
+            strict=True,
+        )
+    ]
+
+
+def place_of(tile: Shown, window: Window, lungs_hw: Bools | None) -> Place:
+    """A film aligned by its lungs where a mask is at hand, else by what the network saw."""
+    frame = window if lungs_hw is None else frame_of(lungs_hw)
+    return Place(tile.grey_hw, tile.map_hw, frame, lungs_hw)
+
+
+def film_under_map(
     judged: Judged,
     grey_hw: NDArray[np.float32],
     map_hw: NDArray[np.float32],

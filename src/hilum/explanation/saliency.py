@@ -6,6 +6,7 @@ network to differentiate stand in `gradients`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -21,6 +22,12 @@ from hilum.predict import Answer
 
 Method = Literal["grad_cam", "hires_cam", "integrated_gradients", "occlusion"]
 METHODS: tuple[Method, ...] = get_args(Method)
+NAMES: Mapping[Method, str] = {
+    "grad_cam": "Grad-CAM",
+    "hires_cam": "HiResCAM",
+    "integrated_gradients": "Integrated gradients",
+    "occlusion": "Occlusion",
+}
 
 
 @dataclass(frozen=True)

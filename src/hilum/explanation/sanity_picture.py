@@ -16,7 +16,7 @@ from hilum.evaluation.plots import INK, MUTED, PAPER, PRESENT, RULE
 from hilum.evaluation.plots.style import DASHES, grid, restrain
 from hilum.evaluation.report.drawing import NO_MATHS
 from hilum.explanation.pictures import save
-from hilum.explanation.saliency import Method
+from hilum.explanation.saliency import NAMES, Method
 from hilum.explanation.sanity import ALIKE, SHARES, Cascade, Check, Curves
 
 
@@ -66,7 +66,7 @@ def write_sanity(
                 transform=words.transAxes, linespacing=1.4,
             )  # fmt: skip
         figure.suptitle(
-            f"Is {method.replace('_', ' ')} about what was learnt?", fontsize=11, weight="bold",
+            f"Is {NAMES[method]} about what was learnt?", fontsize=11, weight="bold",
             color=INK, x=0.02, ha="left",
         )  # fmt: skip
         save(figure, path, synthetic=synthetic)

@@ -35,7 +35,9 @@ NAMES = {
         "PneumoniaMNIST, children's films with and without pneumonia",
         ("findings", "views", "patients"),
     ),
-    "phantom": Kind("phantom[@SIZE]", "synthetic films, drawn when read", ("findings", "views")),
+    "phantom": Kind(
+        "phantom[@SIZE]", "synthetic films, drawn when read", ("findings", "views", "phantom")
+    ),
 }
 # By kind and place, `kind:PATH`.
 KINDS = {
@@ -99,7 +101,7 @@ def _named(
     if name == "phantom":
         from hilum.data.sources.phantom import phantom_cohort
 
-        cohort = phantom_cohort(size=size)
+        cohort = phantom_cohort(size=size, **options.phantom.model_dump())
         return replace(cohort, pixels=RememberedPixels(cohort.pixels))
     from hilum.data.sources.medmnist import pneumoniamnist
 

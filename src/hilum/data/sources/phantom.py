@@ -95,7 +95,8 @@ def phantom_cohort(
         severity_n, extra_n,
     )  # fmt: skip
     width = len(str(n - 1))
-    image_id_n = [f"phantom-{i:0{width}d}" for i in range(n)]
+    prefix = f"phantom-s{seed}" if seed else "phantom"  # other seeds are other patients
+    image_id_n = [f"{prefix}-{i:0{width}d}" for i in range(n)]
     marker_n = [
         f"{sites[s].marker} {SHORTCUT_MARKER}".strip() if extra else sites[s].marker
         for s, extra in zip(site_n, extra_n, strict=True)
@@ -103,7 +104,7 @@ def phantom_cohort(
     table = pd.DataFrame(
         {
             "image_id": image_id_n,
-            "patient_id": [f"phantom-patient-{p:0{width}d}" for p in patient_n],
+            "patient_id": [f"{prefix}-patient-{p:0{width}d}" for p in patient_n],
             "site": [sites[s].name for s in site_n],
             "view": np.where(ap_n, "AP", "PA"),
             "age": age_n,

@@ -9,6 +9,7 @@ from hilum.evaluation.plots.ranking import draw_precision_recall, draw_prevalenc
 from hilum.evaluation.plots.reliability import draw_reliability
 from hilum.evaluation.plots.style import (
     ABSENT,
+    DASHES,
     GRID,
     INK,
     MUTED,
@@ -17,15 +18,19 @@ from hilum.evaluation.plots.style import (
     RULE,
     STANDING_IN,
     at_least,
+    grid,
+    legend_above,
     middle,
     point_name,
     point_words,
+    restrain,
     stamp_synthetic,
 )
 from hilum.evaluation.plots.utility import draw_decision, draw_risk_coverage
 
 __all__ = [
     "ABSENT",
+    "DASHES",
     "GRID",
     "INK",
     "MUTED",
@@ -44,9 +49,12 @@ __all__ = [
     "draw_roc",
     "draw_scores",
     "draw_sets",
+    "grid",
+    "legend_above",
     "middle",
     "point_name",
     "point_words",
+    "restrain",
     "rows_of",
     "stamp_synthetic",
 ]

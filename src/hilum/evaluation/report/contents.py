@@ -25,18 +25,24 @@ from hilum.evaluation.report.facts import Facts
 from hilum.evaluation.report.ledger import closing
 from hilum.evaluation.report.phrases import cell, estimate, listed, plural
 from hilum.evaluation.report.pictures import no_curve, pictures_of
+from hilum.evaluation.report.supplement import Supplement
 from hilum.evaluation.report.verdict import SYNTHETIC, caveats, key_figures, verdict
 
 REVIEW = "label_review.csv"
 
 
 def contents(
-    evaluation: Evaluation, facts: Facts, films: Mapping[str, tuple[Films, ...]]
+    evaluation: Evaluation,
+    facts: Facts,
+    films: Mapping[str, tuple[Films, ...]],
+    supplement: Supplement | None = None,
 ) -> Contents:
     """The whole report.
 
     films: per finding, the rows of its gallery
+    supplement: what others add to each finding
     """
+    supplement = supplement or Supplement()
     findings = evaluation.findings
     name = facts.known("name") or facts.predictions_file or "predictions"
     about = (
@@ -45,7 +51,14 @@ def contents(
         plural(evaluation.n, "image"),
     )
     chapters = tuple(
-        Chapter(f"f{k}", finding, tuple(_sections(evaluation, finding, films.get(finding, ()))))
+        Chapter(
+            f"f{k}",
+            finding,
+            (
+                *_sections(evaluation, finding, films.get(finding, ())),
+                *supplement.of(finding),
+            ),
+        )
         for k, finding in enumerate(findings)
     )
     told = Section("caveats", "Caveats", (Bullets(caveats(evaluation, facts), "warning"),))

@@ -26,6 +26,9 @@ from hilum.evaluation.report.galleries import galleries
 from hilum.evaluation.report.markdown import markdown
 from hilum.evaluation.report.page import FULL, page
 from hilum.evaluation.report.pictures import PLOTS, pictures_of
+from hilum.evaluation.report.supplement import FILES as ADDED_FILES
+from hilum.evaluation.report.supplement import PLOTS as ADDED_PLOTS
+from hilum.evaluation.report.supplement import Supplement
 from hilum.evaluation.report.verdict import NOT_A_DEVICE
 from hilum.writing import replacing
 
@@ -39,6 +42,7 @@ def write_report(
     *,
     image_of: Callable[[int], NDArray[np.float32]] | None,
     facts: Facts,
+    supplement: Supplement | None = None,
 ) -> list[Path]:
     """Write the whole report into `out`; return the paths of its files.
 
@@ -52,16 +56,20 @@ def write_report(
     image_of: row of the predictions (0 … n-1) to its image, float32 [h, w] in [0, 1]; called for
         the few that are shown and, up to a few thousand images, once for each to find pairs that
         are nearly the same; None where there are no pixels
+    supplement: sections and files that others add
     Raises OutputError when the folder cannot be written, EvaluationError when the evaluation is of
     other predictions.
     """
     written = write_classic_report(out, predictions, evaluation, image_of)
-    parts = contents(evaluation, facts, galleries(predictions, evaluation, image_of))
+    supplement = supplement or Supplement()
+    films = galleries(predictions, evaluation, image_of)
+    parts = contents(evaluation, facts, films, supplement)
     folders = plot_folders(evaluation.findings)
     about = f"{evaluation.source}, role {evaluation.role}, n = {evaluation.n}. {NOT_A_DEVICE}"
     drawings, plots = {}, {}
     for k, (chapter, folder) in enumerate(zip(parts.chapters, folders, strict=True)):
-        for name, picture in pictures_of(evaluation, chapter.finding).items():
+        added = {picture.name: picture for picture in supplement.pictures(chapter.finding)}
+        for name, picture in (pictures_of(evaluation, chapter.finding) | added).items():
             svg = write_picture(picture, out / folder, about, synthetic=evaluation.synthetic)
             plots[chapter.key, name] = f"{folder}/{name}"
             written += [out / folder / f"{name}.{suffix}" for suffix in ("png", "svg")]
@@ -73,6 +81,7 @@ def write_report(
         "checklist.md": checklist(evaluation, facts),
         "report.md": markdown(parts, plots),
         "report.html": page(parts, drawings),
+        **supplement.files,
     }
     for name, text in texts.items():
         with replacing(out / name) as draft:
@@ -86,8 +95,9 @@ def _clear(out: Path, written: set[Path]) -> None:
     """Take away an earlier report's files that this one has none of: another model's pictures
     beside these figures would mislead. Nothing that a report does not write is touched."""
     folders = [f for f in (out / "plots", *(out / "plots").glob("*")) if _is_own(f)]
-    stale = [out / "misclassified_examples.png"]
-    stale += [f / f"{name}.{kind}" for f in folders for name in PLOTS for kind in ("png", "svg")]
+    stale = [out / name for name in ("misclassified_examples.png", *ADDED_FILES)]
+    plots = (*PLOTS, *ADDED_PLOTS)
+    stale += [f / f"{name}.{kind}" for f in folders for name in plots for kind in ("png", "svg")]
     try:
         for path in stale:
             if path not in written:

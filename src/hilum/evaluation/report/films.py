@@ -17,12 +17,13 @@ CRISP = 64  # pixels: films up to here are kept as they are, without loss
 
 
 def data_address(image_hw: NDArray[np.float32]) -> str:
-    """An image, float32 [h, w] in [0, 1], as `data:image/…;base64,…`, at most SIDE pixels a side.
+    """An image as `data:image/…;base64,…`, at most SIDE pixels a side.
 
+    image_hw: float32 [h, w], or in colour [h, w, 3], in [0, 1]
     Small films come as PNG, pixel for pixel; larger ones as JPEG.
     """
-    grey_hw = np.rint(np.clip(image_hw, 0, 1) * 255).astype(np.uint8)
-    with Image.fromarray(grey_hw) as image:
+    shade_hw = np.rint(np.clip(image_hw, 0, 1) * 255).astype(np.uint8)
+    with Image.fromarray(shade_hw) as image:
         target = BytesIO()
         if max(image.size) <= CRISP:
             image.save(target, format="PNG", optimize=True)
