@@ -33,7 +33,7 @@ def test_every_film_gets_a_panel_and_its_raw_map(
         assert one["map_hw"].shape == (2, 2)
         assert one["grid"].tolist() == [64, 32, 0]
         assert one["shape"].tolist() == [28, 28]
-    for name in ("contact_sheet.png", "mean_maps.png"):
+    for name in ("contact_sheet.png", "mean_maps.png", "zones.png"):
         with Image.open(out / name) as picture:
             assert np.asarray(picture.convert("L")).std() > 10
     printed = capsys.readouterr().out
@@ -81,6 +81,20 @@ def test_what_a_method_did_not_stand_is_kept_and_stands_beside_its_maps(
     caution = json.loads((tmp_path / "again" / "explanation.json").read_text())["caution"]
     assert all(question in caution for question in failed)
     assert "not checked" not in caution
+
+
+def test_the_phantoms_own_masks_are_the_evidence_and_calibrate_sets_the_threshold(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    bundle, out = str(tmp_path / "bundle"), tmp_path / "explained"
+    drawn = ("source=phantom@48", "phantom.n=160", "phantom.opacity=small")
+    chosen = [word for each in drawn for word in ("--set", f"data.{each}")]
+    assert run(["train", "pneumoniamnist", "--quick", *chosen, "--out", bundle]) == 0
+    assert run(["explain", bundle, "--panels", "0", "--out", str(out)]) == 0
+    found = json.loads((out / "explanation.json").read_text())["findings"]["Pneumonia"]
+    assert found["aligned_by"] == "lungs"
+    assert found["localisation"][0]["threshold"] == "set on calibrate"
+    assert "SYNTHETIC" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

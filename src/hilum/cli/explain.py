@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hilum.explanation.explaining import Explanation
     from hilum.explanation.report import Settings
     from hilum.explanation.saliency import Method
+    from hilum.recipe import DataPart
 
 
 def explain(
@@ -118,6 +119,7 @@ def explain(
             from hilum.cli.sanity import check_sanity
 
             check_sanity(loaded, films, out, chosen_method, layer, sanity, data)
+        known = films_to_calibrate_on(loaded, cohort, settings, on) if role == "test" else None
         quarantine = Quarantine(len(films), settings.broken_limit)
         _, result = explain_films(
             loaded,
@@ -129,6 +131,7 @@ def explain(
             boxes=boxes,
             masks=masks,
             lungs=lungs,
+            calibrate=known,
             panels=panels,
             keep_ids=keep_ids,
         )
@@ -142,6 +145,24 @@ def explain(
         if role == "test" and not loaded.record_opening(role, films.name, len(films), {}):
             say(f"note: {loaded.folder} cannot be written; its ledger lacks this opening")
     show(result, out, warnings, as_json=as_json)
+
+
+def films_to_calibrate_on(
+    bundle: Bundle, cohort: Cohort, settings: DataPart, on: str | None
+) -> Cohort | None:
+    """The bundle's own calibrate films with a finding and evidence of it; None on other sources."""
+    import numpy as np
+
+    from hilum.cli.images import images_of_role
+    from hilum.explanation.evidence import Evidence
+
+    if on and (settings != bundle.data or cohort.name != bundle.manifest.source):
+        return None
+    films, _ = images_of_role(bundle, cohort, "calibrate", settings, seen="allow")
+    evidence = Evidence(films)
+    present_n = np.asarray((films.label_nf == 1).any(axis=1))
+    keep_n = present_n & np.array([evidence.of_finding(n) for n in range(len(films))])
+    return films.where(keep_n) if keep_n.any() else None
 
 
 def method_of(name: str) -> Method:
@@ -202,11 +223,15 @@ def explain_films(
     boxes: Path | None = None,
     masks: Path | None = None,
     lungs: Path | None = None,
+    calibrate: Cohort | None = None,
     panels: int | None = None,
     keep_ids: bool = True,
 ) -> tuple[Explanation, dict[str, Any]]:
     """Explain films and write all of it into `out`; also returns what stands in
-    `explanation.json`."""
+    `explanation.json`.
+
+    calibrate: films on which the threshold of maps is set, if there is evidence on them
+    """
     from dataclasses import replace
 
     from hilum.cli.show import counting
@@ -218,6 +243,7 @@ def explain_films(
 
     if boxes is not None:
         films = boxes_in(boxes, films, bundle.findings[0])
+        calibrate = None  # the boxes are of these films
     evidence = Evidence(
         films,
         masks_in(masks, films) if masks else {},
@@ -234,8 +260,14 @@ def explain_films(
             raise HilumError("--layer", str(error)) from error
     settings = settings_of(bundle, found)
     evidence = replace(evidence, cohort=found.cohort)
+    known = None
+    if calibrate is not None and len(calibrate):
+        others = run(bundle, calibrate, method=method, layer=layer)
+        known = (others, Evidence(others.cohort))
     with counting("drawing", "films") as progress:
-        told = write_explanation(out, found, evidence, settings, panels=panels, progress=progress)
+        told = write_explanation(
+            out, found, evidence, settings, calibrate=known, panels=panels, progress=progress
+        )
     return found, told
 
 

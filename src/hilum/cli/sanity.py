@@ -66,7 +66,7 @@ def check_sanity(
             layer=layer,
         )  # fmt: skip
         progress(1, 2)
-        trained, shuffled = _quick_maps(bundle, some, data)
+        trained, shuffled = _quick_maps(bundle, some, method, layer, data)
         found.append(label_check(trained, shuffled, units, rng))
         progress(2, 2)
     plain = [asdict(check) for check in found]
@@ -84,10 +84,10 @@ def check_sanity(
 
 
 def _quick_maps(
-    bundle: Bundle, films: Cohort, data: Path | None
+    bundle: Bundle, films: Cohort, method: Method, layer: str | None, data: Path | None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Grad-CAM of two heads on frozen features, one from true labels and one from shuffled ones,
-    shape (n, h, w) each.
+    """The method's maps of two heads on frozen features, one from true labels and one from shuffled
+    ones, shape (n, h, w) each.
     """
     import numpy as np
 
@@ -103,10 +103,12 @@ def _quick_maps(
     label = column("label", bundle.findings[0])
     order = np.random.default_rng(0).permutation(len(cohort))
     shuffled = cohort.with_column(label, cohort.table[label].to_numpy()[order])
+    if method == "hires_cam" and layer is None:
+        method = "grad_cam"  # at the map that the head pools the two are one
     maps = []
     with tempfile.TemporaryDirectory() as folder:
         for name, each in (("true", cohort), ("shuffled", shuffled)):
             made = train(recipe, each, Path(folder) / name)
             assert made is not None  # one process alone
-            maps.append(explain(made, films).saliency.map_nfhw[:, 0])
+            maps.append(explain(made, films, method=method, layer=layer).saliency.map_nfhw[:, 0])
     return maps[0], maps[1]

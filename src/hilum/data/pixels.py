@@ -50,6 +50,11 @@ class RememberedPixels:
         self._room = limit_bytes
         self._kept: dict[int, Grey] = {}
 
+    @property
+    def source(self) -> Pixels:
+        """What is read or drawn the first time."""
+        return self._pixels
+
     def read(self, index: int) -> Grey:
         grey_hw = self._kept.get(index)
         if grey_hw is None:

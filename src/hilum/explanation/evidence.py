@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from hilum.data.cohort import Cohort
 from hilum.data.phantom.pixels import PhantomPixels
+from hilum.data.pixels import Pixels, RememberedPixels
 from hilum.errors import DataError
 from hilum.explanation.localisation import Bools, boxes_on_grid, mask_on_grid
 
@@ -33,11 +35,35 @@ class Evidence:
     finding_masks: Mapping[int, Path] = field(default_factory=dict)
     lung_masks: Mapping[int, Path] = field(default_factory=dict)
 
+    @property
+    def _source(self) -> Pixels:
+        pixels = self.cohort.pixels
+        return pixels.source if isinstance(pixels, RememberedPixels) else pixels
+
     def boxes(self, position: int, finding: str) -> tuple[Box, ...]:
         """(x, y, width, height) in pixels of the film in this row; none where none is known."""
-        boxes, image_id = self.cohort.boxes, self.cohort.table["image_id"].iloc[position]
+        boxes, image_id = self.cohort.boxes, self._ids[position]
+        if image_id not in self._boxed:
+            return ()
         chosen = boxes[(boxes["image_id"] == image_id) & (boxes["finding"] == finding)]
         return tuple((x, y, w, h) for x, y, w, h in chosen[_CORNERS].to_numpy(dtype=float).tolist())
+
+    def of_finding(self, position: int) -> bool:
+        """Whether a mask or a box stands for this row, of whatever finding."""
+        index, image_id = int(self.cohort.table.index[position]), self._ids[position]
+        return (
+            index in self.finding_masks
+            or image_id in self._boxed
+            or isinstance(self._source, PhantomPixels)
+        )
+
+    @cached_property
+    def _ids(self) -> list[str]:
+        return self.cohort.table["image_id"].tolist()
+
+    @cached_property
+    def _boxed(self) -> frozenset[str]:
+        return frozenset(self.cohort.boxes["image_id"])
 
     def finding_on_grid(self, position: int, finding: str, height: int, width: int) -> Bools | None:
         """Where the finding is on the film of this size; None where nothing is known of it.
@@ -48,7 +74,7 @@ class Evidence:
         index = int(self.cohort.table.index[position])
         if (file := self.finding_masks.get(index)) is not None:
             return _mask(file, height, width)
-        if isinstance(pixels := self.cohort.pixels, PhantomPixels):
+        if isinstance(pixels := self._source, PhantomPixels):
             mask_hw = pixels.opacity_mask(index)
             return mask_on_grid(mask_hw, height, width) if mask_hw.any() else None
         boxes = self.boxes(position, finding)
@@ -59,7 +85,7 @@ class Evidence:
         index = int(self.cohort.table.index[position])
         if (file := self.lung_masks.get(index)) is not None:
             return _mask(file, height, width)
-        if isinstance(pixels := self.cohort.pixels, PhantomPixels):
+        if isinstance(pixels := self._source, PhantomPixels):
             mask_hw = pixels.lung_mask(index)
             return mask_on_grid(mask_hw, height, width)
         return None

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from hilum.data.preprocessing import Window
+from hilum.data.preprocessing import Step, Window, shown
+from hilum.data.resampling import resample
 from hilum.estimates import Estimate
 from hilum.evaluation.discrimination import average_precision
 from hilum.evaluation.intervals import Resampling, percentile
@@ -42,6 +43,18 @@ class Scene:
     truth_hw: Bools
     grey_hw: NDArray[np.float32]
     window: Window
+
+
+def scene_of(grey_hw: NDArray[np.float32], truth_hw: Bools, steps: tuple[Step, ...]) -> Scene:
+    """One film's evidence beside the film.
+
+    grey_hw: the film, float32 [height, width] in [0, 1]; truth_hw: on the common grid
+    steps: from the film to the network's input
+    """
+    (height, width), (rows, columns) = grey_hw.shape, truth_hw.shape
+    window = shown(height, width, steps).scaled(rows / height, columns / width)
+    small_hw = np.clip(resample(grey_hw, rows, columns, "bilinear"), 0, 1)
+    return Scene(truth_hw, small_hw, window)
 
 
 def grid_of(height: int, width: int) -> tuple[int, int]:

@@ -42,7 +42,7 @@ from hilum.writing import replacing
 # Where the colours end, in the unit of `Saliency.densities`: logits.
 LIMIT: Mapping[Method, float] = {
     "grad_cam": 10.0,
-    "hires_cam": 10.0,
+    "hires_cam": 40.0,  # of earlier layers, where many places together make the logit
     "integrated_gradients": 10.0,
     "occlusion": 3.0,
 }

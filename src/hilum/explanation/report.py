@@ -23,7 +23,7 @@ from hilum.explanation.attention import Attention, Place, attention_over, frame_
 from hilum.explanation.evidence import Box, Evidence
 from hilum.explanation.explaining import Explanation
 from hilum.explanation.grid import Grid
-from hilum.explanation.localisation import SIDE, Bools, Scene, localise
+from hilum.explanation.localisation import SIDE, Bools, Scene, localise, scene_of
 from hilum.explanation.pictures import (
     KINDS,
     MOST_PIXELS,
@@ -40,6 +40,7 @@ from hilum.units import units_of
 from hilum.writing import replacing
 
 SCHEMA = 1
+KnownMaps = tuple[NDArray[np.floating], Sequence[Scene]]
 NOT_A_DEVICE = "Research use only: not a medical device."
 ALIGNED = {
     "lungs": "films laid over one another by the outline of their lungs",
@@ -71,12 +72,15 @@ def write_explanation(
     evidence: Evidence,
     settings: Settings,
     *,
+    calibrate: tuple[Explanation, Evidence] | None = None,
     panels: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Write all of it into the folder and return what stands in `explanation.json`.
 
     evidence: of the very films of the explanation
+    calibrate: other films, likewise, on which the threshold of IoU and Dice is set; without any,
+        or without evidence on them, it is set on the other patients of these films
     panels: at most so many films get a panel and a file of raw maps, errors first; None: all
     Raises OutputError, DataError for a mask that does not fit its film.
     """
@@ -84,7 +88,10 @@ def write_explanation(
     told: dict[str, Any] = {}
     for f, finding in enumerate(findings):
         own = folder if len(findings) == 1 else folder / _slug(finding)
-        told[finding] = _of_finding(own, explanation, evidence, settings, f, panels, progress)
+        known = calibrate and _known_maps(*calibrate, settings.steps, f)
+        told[finding] = _of_finding(
+            own, explanation, evidence, settings, f, known, panels, progress
+        )
     result = {
         "schema": SCHEMA,
         "bundle": settings.bundle,
@@ -107,6 +114,7 @@ def _of_finding(
     evidence: Evidence,
     settings: Settings,
     f: int,
+    calibrate: KnownMaps | None,
     panels: int | None,
     progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
@@ -137,7 +145,7 @@ def _of_finding(
         places.append(place_of(tile, window, lungs_hw))
         truth_hw = evidence.finding_on_grid(n, finding, *grey_hw.shape) if film.label == 1 else None
         if truth_hw is not None:
-            scenes[n] = Scene(truth_hw, tile.grey_hw, window)
+            scenes[n] = scene_of(grey_hw, truth_hw, steps)
         progress(n + 1, len(judged))
     write_sheet(folder / "contact_sheet.png", tiles, finding, method, caution, synthetic=synthetic)
     units = units_of(np.array(predictions.patient_id_n, dtype=object))
@@ -153,10 +161,26 @@ def _of_finding(
     if scenes:
         rows = np.array(list(scenes))
         found = localise(
-            finding, density_nhw[rows], grid, list(scenes.values()), units.where(rows), rng
-        )
+            finding, density_nhw[rows], grid, list(scenes.values()), units.where(rows), rng,
+            calibrate=calibrate,
+        )  # fmt: skip
         localised = [_plain(asdict(each)) for each in found]
     return attention_figures(attention, threshold) | {"localisation": localised}
+
+
+def _known_maps(
+    explanation: Explanation, evidence: Evidence, steps: tuple[Step, ...], f: int
+) -> KnownMaps | None:
+    """Maps and scenes of the films that have the finding and evidence of it; None without any."""
+    finding, density_nhw = explanation.predictions.findings[f], explanation.saliency.densities()
+    rows, scenes = [], []
+    for n in np.flatnonzero(explanation.predictions.label(finding) == 1).tolist():
+        grey_hw = explanation.cohort.radiograph(n)
+        truth_hw = evidence.finding_on_grid(n, finding, *grey_hw.shape)
+        if truth_hw is not None:
+            rows.append(n)
+            scenes.append(scene_of(grey_hw, truth_hw, steps))
+    return (density_nhw[rows, f], scenes) if rows else None
 
 
 def attention_figures(attention: Attention, threshold: float) -> dict[str, Any]:

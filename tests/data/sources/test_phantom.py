@@ -14,6 +14,7 @@ from scipy.stats import chi2_contingency
 
 from hilum.data.cohort import Cohort
 from hilum.data.phantom.fields import splat
+from hilum.data.sources import open_source
 from hilum.data.sources.phantom import (
     DEFAULT_SITES,
     PATTERNS,
@@ -24,7 +25,8 @@ from hilum.data.sources.phantom import (
     Site,
     phantom_cohort,
 )
-from hilum.errors import DataError
+from hilum.errors import DataError, RecipeError
+from hilum.recipe import source_options
 
 
 def pixels_of(cohort: Cohort) -> PhantomPixels:
@@ -325,3 +327,27 @@ def test_a_point_on_the_last_row_is_drawn_there() -> None:
     assert point[3, 3] == 1
     assert point[2, 1] == point[3, 1] == 1
     assert point.sum() == 3
+
+
+def test_a_recipe_says_what_is_drawn() -> None:
+    options, _ = source_options(["phantom.n=40", "phantom.opacity=small", "phantom.seed=3"])
+    cohort = open_source("phantom@32", options)
+    assert len(cohort) == 40
+    assert set(cohort.table["pattern"].dropna()) == {"segmental"}
+    same = phantom_cohort(40, size=32, seed=3, opacity="small")
+    assert (cohort.radiograph(5) == same.radiograph(5)).all()
+
+
+def test_another_seed_draws_other_patients() -> None:
+    """The same ids would make a bundle refuse them as seen."""
+    one, other = phantom_cohort(20), phantom_cohort(20, seed=1)
+    assert not set(one.table["image_id"]) & set(other.table["image_id"])
+    assert not set(one.table["patient_id"]) & set(other.table["patient_id"])
+
+
+def test_options_of_the_phantom_are_refused_elsewhere_and_out_of_range() -> None:
+    with pytest.raises(RecipeError, match=r"phantom\.opacity.*'any' or 'small'"):
+        source_options(["phantom.opacity=large"])
+    options, _ = source_options(["phantom.n=40"])
+    with pytest.raises(DataError, match=r"data\.phantom: the source pneumoniamnist has no use"):
+        open_source("pneumoniamnist", options)
