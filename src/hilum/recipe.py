@@ -98,12 +98,21 @@ class ReadingPart(_Part):
 class InputPart(_Part):
     """What the network is given: a square grey film of `size` pixels, made from the source's.
 
+    detail: films are first reduced to so many pixels a side, then enlarged; finer detail, by which
+        scanners and re-encoders differ, cannot be learnt then. None keeps all of it
     aspect: how a film that is not square becomes so: its centre is cut out, or air is added
     """
 
     size: int = Field(default=224, ge=32, le=1024)
+    detail: int | None = Field(default=None, ge=16, le=1024)
     interpolation: Literal["bilinear", "bicubic", "area"] = "bicubic"
     aspect: Literal["crop", "pad"] = "crop"
+
+    @model_validator(mode="after")
+    def _coarser(self) -> Self:
+        if self.detail is not None and self.detail >= self.size:
+            raise _said(f"input.detail = {self.detail} is not below input.size = {self.size}")
+        return self
 
 
 class ModelPart(_Part):

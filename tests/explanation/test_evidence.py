@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image
 
 from hilum.data.cohort import Cohort
+from hilum.data.pixels import RememberedPixels
 from hilum.data.sources.phantom import phantom_cohort
 from hilum.errors import DataError
 from hilum.explanation.evidence import Evidence, boxes_in, masks_in
@@ -43,6 +45,17 @@ def test_the_phantom_knows_its_lungs_and_its_opacities(films: Cohort) -> None:
     tops, lefts = [box[1] for box in boxes], [box[0] for box in boxes]
     assert rows.min() / 2 == pytest.approx(min(tops), abs=2)
     assert columns.min() / 2 == pytest.approx(min(lefts), abs=2)
+
+
+def test_a_readers_box_may_stand_for_the_phantoms_outline(films: Cohort) -> None:
+    kept = replace(films, pixels=RememberedPixels(films.pixels))  # as a recipe's source gives it
+    ill = int(np.flatnonzero(films.label_nf[:, 0] == 1)[0])
+    outline = Evidence(kept).finding_on_grid(ill, "Pneumonia", 64, 64)
+    box = Evidence(kept, boxes_first=True).finding_on_grid(ill, "Pneumonia", 64, 64)
+    assert outline is not None
+    assert box is not None
+    assert box.sum() > outline.sum()
+    assert (box & outline).sum() > 0.9 * outline.sum()
 
 
 def test_masks_belong_to_the_films_of_their_name(films: Cohort, tmp_path: Path) -> None:

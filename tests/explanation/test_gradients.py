@@ -125,3 +125,25 @@ def test_a_cell_stands_in_the_middle_of_what_moves_it(
     centre = (moved_p * np.arange(side)).sum() / moved_p.sum()
     assert centre == pytest.approx(grid.first + cell * step, abs=0.2 * step)
     assert grid.first == first
+
+
+def test_several_layers_give_the_mean_of_their_maps_where_their_cells_stand(
+    classifiers: list[Classifier],
+) -> None:
+    early, late, both = (
+        attribute(classifiers[0], films(), 0, "hires_cam", layer=layer)
+        for layer in ("blocks.2", "blocks.4", "blocks.2, blocks.4")
+    )
+    assert early.shape == both.shape == (3, 8, 8)
+    assert late.shape == (3, 4, 4)
+    grids = [grid_of_layer(classifiers[0], name, 64) for name in ("blocks.2", "blocks.4")]
+    assert grids[0] is not None
+    assert grids[1] is not None
+    assert grids[1].step == 2 * grids[0].step
+    # Every other cell of the finer grid stands where one of the coarser does.
+    shift = round((grids[1].first - grids[0].first) / grids[0].step)
+    expected = (64 * early[:, shift::2, shift::2] + 16 * late) / 2
+    np.testing.assert_allclose(64 * both[:, shift::2, shift::2], expected, atol=1e-4)
+    # One layer alone is itself.
+    alone = attribute(classifiers[0], films(), 0, "hires_cam", layer="blocks.2,blocks.2")
+    np.testing.assert_allclose(alone, early, atol=1e-6)

@@ -11,8 +11,9 @@ from safetensors.torch import load_file
 
 from hilum.bundle import WEIGHTS
 from hilum.data.cohort import Cohort
+from hilum.data.preprocessing import preprocess
 from hilum.data.roles import assign_roles
-from hilum.errors import TrainingError
+from hilum.errors import RecipeError, TrainingError
 from hilum.model.classifier import Classifier
 from hilum.model.ensemble import Ensemble
 from hilum.predict import predict
@@ -21,6 +22,7 @@ from hilum.training.augmentation import Mixing, draw_mixing
 from hilum.training.checkpoint import checkpoints
 from hilum.training.loop import TrainingSet, logits
 from hilum.training.making import input_steps, make_classifier
+from hilum.training.probe import quick
 from hilum.training.run import train
 from hilum.training.watching import Nobody, StepReport
 
@@ -40,6 +42,22 @@ def films(cohort: Cohort, recipe: Recipe) -> TrainingSet:
     cohort, _ = assign_roles(cohort, seed=0)
     steps = input_steps(cohort.reduction, recipe.input)
     return TrainingSet(cohort.with_role("train"), cohort.with_role("tune"), steps, "digest")
+
+
+def test_detail_is_taken_from_films_of_any_size_before_they_are_enlarged() -> None:
+    recipe = make_recipe({"name": "r", "input": {"size": 64, "detail": 32}})
+    rng = np.random.default_rng(0)
+    fine_hw = rng.random((64, 64), dtype=np.float32)
+    steps = input_steps((), recipe.input)
+    coarse_hw = fine_hw.reshape(32, 2, 32, 2).mean(axis=(1, 3))
+    seen, expected = preprocess(fine_hw, steps), preprocess(coarse_hw, steps)
+    assert seen.shape == (1, 64, 64)
+    np.testing.assert_allclose(seen, expected, atol=1e-5)
+    plain = input_steps((), recipe.input.model_copy(update={"detail": None}))
+    assert np.abs(preprocess(fine_hw, plain) - seen).max() > 0.1
+    assert quick(recipe).input.detail == 32
+    with pytest.raises(RecipeError, match=r"input\.detail = 64 is not below input\.size = 64"):
+        make_recipe({"name": "r", "input": {"size": 64, "detail": 64}})
 
 
 def made(cohort: Cohort, recipe: Recipe, folder: Path) -> tuple[Classifier | Ensemble, TrainingSet]:

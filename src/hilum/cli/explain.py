@@ -38,7 +38,10 @@ def explain(
     ] = "grad_cam",
     layer: Annotated[
         str | None,
-        typer.Option(help="A layer by its name in timm, such as blocks.4; else the last map."),
+        typer.Option(
+            help="A layer by its name in timm, such as blocks.4; several, blocks.2,blocks.4, are "
+            "averaged; else the last map."
+        ),
     ] = None,
     panels: Annotated[
         int | None,
@@ -52,6 +55,10 @@ def explain(
         Path | None,
         typer.Option(metavar="DIR", help="Masks of the finding, named as the films are."),
     ] = None,
+    boxes_first: Annotated[
+        bool,
+        typer.Option("--boxes-first", help="Of a phantom's opacity take the box, not the outline."),
+    ] = False,
     lungs: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Masks of the lungs, named likewise.")
     ] = None,
@@ -131,6 +138,7 @@ def explain(
             boxes=boxes,
             masks=masks,
             lungs=lungs,
+            boxes_first=boxes_first,
             calibrate=known,
             panels=panels,
             keep_ids=keep_ids,
@@ -223,6 +231,7 @@ def explain_films(
     boxes: Path | None = None,
     masks: Path | None = None,
     lungs: Path | None = None,
+    boxes_first: bool = False,
     calibrate: Cohort | None = None,
     panels: int | None = None,
     keep_ids: bool = True,
@@ -248,6 +257,7 @@ def explain_films(
         films,
         masks_in(masks, films) if masks else {},
         masks_in(lungs, films) if lungs else {},
+        boxes_first,
     )
     if not keep_ids and bundle.manifest.salt is not None:
         films = pseudonymised(films, bundle.manifest.salt)
@@ -263,7 +273,7 @@ def explain_films(
     known = None
     if calibrate is not None and len(calibrate):
         others = run(bundle, calibrate, method=method, layer=layer)
-        known = (others, Evidence(others.cohort))
+        known = (others, Evidence(others.cohort, boxes_first=boxes_first))
     with counting("drawing", "films") as progress:
         told = write_explanation(
             out, found, evidence, settings, calibrate=known, panels=panels, progress=progress

@@ -29,11 +29,13 @@ class Evidence:
     """What is known of places on the films of a cohort.
 
     finding_masks, lung_masks: index of the table -> a picture of the film, marked where not black
+    boxes_first: of a phantom's opacity take the box, as a reader would draw it, not the outline
     """
 
     cohort: Cohort
     finding_masks: Mapping[int, Path] = field(default_factory=dict)
     lung_masks: Mapping[int, Path] = field(default_factory=dict)
+    boxes_first: bool = False
 
     @property
     def _source(self) -> Pixels:
@@ -74,7 +76,7 @@ class Evidence:
         index = int(self.cohort.table.index[position])
         if (file := self.finding_masks.get(index)) is not None:
             return _mask(file, height, width)
-        if isinstance(pixels := self._source, PhantomPixels):
+        if isinstance(pixels := self._source, PhantomPixels) and not self.boxes_first:
             mask_hw = pixels.opacity_mask(index)
             return mask_on_grid(mask_hw, height, width) if mask_hw.any() else None
         boxes = self.boxes(position, finding)

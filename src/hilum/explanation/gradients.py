@@ -6,7 +6,7 @@ the map is the mean of theirs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from captum.attr import IntegratedGradients, LayerGradCam, LayerGradientXActivation, Occlusion
 from numpy.typing import NDArray
+from scipy import ndimage
 from torch import Tensor
 
 from hilum.bundle import Bundle
@@ -48,16 +49,26 @@ def attribute(
     image_nchw: films as the network takes them, [n, 1, side, side]
     finding: column of the logits
     layer: dotted name within timm's network, for grad_cam and hires_cam; the last feature map
-        without one
+        without one. Several, joined by commas, give the mean of their maps in the unit of
+        `Saliency.densities`, on the finest of their grids: a late layer tells what, an early one
+        where (Jiang et al. 2021, "LayerCAM")
     The units: grad_cam, hires_cam and integrated_gradients say what a place adds to the logit;
     occlusion by how much the logit falls when the place is covered with the film's mean grey.
     Raises ValueError for a layer that is not there or makes no map.
     """
-    maps = [
-        _of_member(member, as_films(image_nchw), finding, method, layer)
-        for member in members_of(classifier)
-    ]
-    return np.asarray(np.mean(maps, axis=0), dtype=np.float32)
+    names = _layers(layer)
+    image = as_films(image_nchw)
+    maps = []
+    for name in names:
+        of_members = [
+            _of_member(member, image, finding, method, name) for member in members_of(classifier)
+        ]
+        maps.append(np.asarray(np.mean(of_members, axis=0), dtype=np.float32))
+    if len(maps) == 1:
+        return maps[0]
+    side = image_nchw.shape[-1]
+    grids = [_grid(classifier, name, side, each) for name, each in zip(names, maps, strict=True)]
+    return _mean_of_layers(maps, grids)
 
 
 class ByTorch:
@@ -89,12 +100,51 @@ class ByTorch:
         if self._map_nfhw is None:
             raise ValueError("no film was passed")
         rows, columns = self._map_nfhw.shape[-2:]
-        name, grid = "the input", Grid.of_tiles(self._side, rows)
+        words, grid = "the input", Grid.of_tiles(self._side, rows)
         if self._method in ("grad_cam", "hires_cam"):
-            member = members_of(self._classifier)[0]
-            name = self._layer or feature_layer(member, self._side)
-            grid = grid_of_layer(member, name, self._side) or grid
-        return Saliency(self._method, f"{name}, {rows} × {columns}", self._map_nfhw, grid)
+            names = _layers(self._layer)
+            grids = [_grid(self._classifier, name, self._side, self._map_nfhw) for name in names]
+            grid = min(grids, key=lambda each: each.step)
+            last = (
+                feature_layer(members_of(self._classifier)[0], self._side) if None in names else ""
+            )
+            words = " and ".join(name or last for name in names)
+        return Saliency(self._method, f"{words}, {rows} × {columns}", self._map_nfhw, grid)
+
+
+def _layers(layer: str | None) -> tuple[str | None, ...]:
+    return tuple(name.strip() for name in layer.split(",")) if layer else (None,)
+
+
+def _grid(
+    classifier: Classifier | Ensemble,
+    name: str | None,
+    side: int,
+    maps: NDArray[np.float32],
+) -> Grid:
+    """Where the cells of a layer's maps stand; in the middle of their tiles where nobody knows.
+
+    maps: the last axis are its columns
+    """
+    member = members_of(classifier)[0]
+    found = grid_of_layer(member, name or feature_layer(member, side), side)
+    return found or Grid.of_tiles(side, maps.shape[-1])
+
+
+def _mean_of_layers(
+    maps: Sequence[NDArray[np.float32]], grids: Sequence[Grid]
+) -> NDArray[np.float32]:
+    """The mean density of several layers' maps, [n, h, w] each, at the cells of the finest."""
+    finest = min(range(len(maps)), key=lambda k: grids[k].step)
+    rows, columns = maps[finest].shape[1:]
+    pixel = [grids[finest].first + grids[finest].step * np.arange(k) for k in (rows, columns)]
+    total_nhw = np.zeros_like(maps[finest])
+    for map_nhw, grid in zip(maps, grids, strict=True):
+        at = np.meshgrid(*((p - grid.first) / grid.step for p in pixel), indexing="ij")
+        cells = map_nhw.shape[1] * map_nhw.shape[2]
+        for n, map_hw in enumerate(map_nhw):
+            total_nhw[n] += cells * ndimage.map_coordinates(map_hw, at, order=1, mode="nearest")
+    return total_nhw / np.float32(len(maps) * rows * columns)
 
 
 def _of_member(

@@ -127,8 +127,18 @@ class _UpTo(nn.Module):
         return seen[0]
 
 
+_GRIDS: dict[tuple[str, str, int], Grid | None] = {}  # they hang on the architecture alone
+
+
 def grid_of_layer(classifier: Classifier, name: str, side: int) -> Grid | None:
     """Where on an input of this side the cells of a layer's map stand; None where nobody knows."""
+    key = (classifier.name, name, side)
+    if key not in _GRIDS:
+        _GRIDS[key] = _traced_grid(classifier, name, side)
+    return _GRIDS[key]
+
+
+def _traced_grid(classifier: Classifier, name: str, side: int) -> Grid | None:
     module = _UpTo(classifier, layer_of(classifier, name)).eval()
     with warnings.catch_warnings(), torch.inference_mode():
         # Tracing warns of Python values that become constants; here they are all sizes that do.

@@ -69,12 +69,16 @@ def make_classifier(
 
 def input_steps(reduction: tuple[Step, ...], network: InputPart) -> tuple[Step, ...]:
     """From a film to the network's input: what the source did to its films comes first."""
-    side = network.size
-    enlarge = Resize(height=side, width=side, interpolation=network.interpolation)
+    side, detail = network.size, network.detail
+    enlarge: tuple[Step, ...] = (
+        Resize(height=side, width=side, interpolation=network.interpolation),
+    )
+    if detail is not None:
+        enlarge = (Resize(height=detail, width=detail, interpolation="area"), *enlarge)
     square = CentreSquare() if network.aspect == "crop" else PadSquare()
     last = reduction[-1] if reduction else None
     made_square = isinstance(last, Resize) and last.height == last.width
-    return (*reduction, enlarge) if made_square else (*reduction, square, enlarge)
+    return (*reduction, *enlarge) if made_square else (*reduction, square, *enlarge)
 
 
 def _member(

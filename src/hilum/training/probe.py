@@ -54,9 +54,11 @@ class ProbeReport:
 
 def quick(recipe: Recipe) -> Recipe:
     """The recipe with the head alone fitted, on pooled maps of several stages of small films."""
+    size, detail = min(recipe.input.size, QUICK_SIZE), recipe.input.detail
+    smaller = {"size": size, "detail": detail if detail is not None and detail < size else None}
     return recipe.model_copy(
         update={
-            "input": recipe.input.model_copy(update={"size": min(recipe.input.size, QUICK_SIZE)}),
+            "input": recipe.input.model_copy(update=smaller),
             "model": recipe.model.model_copy(update={"features": "stages"}),
             "train": recipe.train.model_copy(update={"epochs": 0, "probe": True, "members": 1}),
             # Looking at calibrate under every fault would take longer than the fit.
