@@ -60,6 +60,8 @@ def _ribs(a: Anatomy, body: Geometry, rng: np.random.Generator) -> Floats:
         place -= number
         place *= np.float32(P_STEPS)
         cell = place.astype(np.int32)
+        # What lay a hair below a whole number has been rounded up to it.
+        np.minimum(cell, np.int32(P_STEPS - 1), out=cell)
         cell *= np.int32(Q_STEPS)
         cell += column[first:last]
         shade = _rib_table(front, round(a.rib_drop * a.height / a.half_width, 1)).take(cell)
