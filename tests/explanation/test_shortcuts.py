@@ -83,7 +83,8 @@ def test_a_network_that_reads_the_border_is_found_out(small_bundle: Bundle, tmp_
     found = probed(bundle_that(EDGE, small_bundle, tmp_path), films_with(EDGE))
     for question in (
         "the border alone", "the border blanked",
-        "surroundings of the other class, against those of the same",
+        "the border from a film of the other class, not of its own",
+        "the surroundings from a film of the other class, not of its own",
         "the lungs painted over, by a rectangle, for want of masks",
     ):  # fmt: skip
         assert found[question].found is True, question

@@ -29,6 +29,8 @@ from hilum.units import Units
 
 Film = NDArray[np.float32]
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Part = Callable[[Film, tuple[Step, ...]], Bools]
 
 BORDER = 0.1  # of each side of what the network sees: markers, collimation, arms
 CORNER = 0.2
@@ -97,67 +99,89 @@ def probe(
             bundle.engine, steps, films, look=_pool_into(pooled) if alter is None else _nothing
         )[:, f]
         asked += 1
-        progress(asked, 7)
+        progress(asked, 11)
         return logit_n
 
     logit_n = ask(None)
     rng = np.random.default_rng(seed)
-    swap = _Swapped(cohort, steps, y_n, rng)
+
+    def leant(where: str, part: Part, blank: Callable[[Film], Film] | None) -> list[Probe]:
+        swap = _Swapped(cohort, steps, part, y_n, rng)
+        question = f"{where} from a film of the other class, not of its own"
+        swapped = _leant(question, ask(swap.same), ask(swap.other), y_n, units)
+        if blank is None:
+            return [swapped]
+        blanked = _leant(f"{where} blanked", logit_n, ask(lambda _, film: blank(film)), y_n, units)
+        # A black border is a strange film, and may cost ranking by that alone.
+        rule = f"{blanked.rule}, and so for {where} from the other class"
+        both = None if None in (blanked.found, swapped.found) else blanked.found and swapped.found
+        return [swapped, replace(blanked, rule=rule, found=both)]
+
     found = [
         _told("the border alone", ask(lambda _, film: border_alone(film, steps)), y_n, units),
-        _leant(
-            "the border blanked", logit_n, ask(lambda _, film: without_border(film, steps)), y_n,
-            units,
-        ),
-        _leant(
-            "the corners blanked", logit_n, ask(lambda _, film: without_corners(film, steps)), y_n,
-            units,
-        ),
-        _leant(
-            "surroundings of the other class, against those of the same", ask(swap.same),
-            ask(swap.other), y_n, units,
-        ),
+        *leant("the border", border, lambda film: without_border(film, steps)),
+        *leant("the marker corners", corners, lambda film: without_corners(film, steps)),
+        *leant("the surroundings", surroundings, None),
         _without_lungs(cohort, steps, evidence, ask, y_n, units),
         _facts_alone(cohort, logit_n, y_n, units, rng),
-    ]  # fmt: skip
+    ]
     return [*found, *_site(cohort, np.concatenate(pooled), y_n, units, rng)]
+
+
+def border(film_hw: Film, steps: tuple[Step, ...]) -> Bools:
+    """Where the border of what the network sees is, bool like the film."""
+    return _without(film_hw, _inner(film_hw, steps, BORDER, BORDER))
+
+
+def surroundings(film_hw: Film, steps: tuple[Step, ...]) -> Bools:
+    """Where all but the chest is."""
+    return _without(film_hw, _inner(film_hw, steps, *CHEST))
+
+
+def corners(film_hw: Film, steps: tuple[Step, ...]) -> Bools:
+    """Where the four corners are: markers stand there."""
+    rows, columns = _inner(film_hw, steps, CORNER, CORNER)
+    marked_hw = np.zeros(film_hw.shape, dtype=np.bool_)
+    for down in (slice(None, rows.start), slice(rows.stop, None)):
+        for across in (slice(None, columns.start), slice(columns.stop, None)):
+            marked_hw[down, across] = True
+    return marked_hw
+
+
+def _without(film_hw: Film, inner: tuple[slice, slice]) -> Bools:
+    marked_hw = np.ones(film_hw.shape, dtype=np.bool_)
+    marked_hw[inner] = False
+    return marked_hw
 
 
 def border_alone(film_hw: Film, steps: tuple[Step, ...]) -> Film:
     """The film with all but its border in the border's mean grey."""
-    inner = _inner(film_hw, steps, BORDER, BORDER)
-    ring_hw = np.ones(film_hw.shape, dtype=np.bool_)
-    ring_hw[inner] = False
-    left = film_hw.copy()
-    left[inner] = film_hw[ring_hw].mean()
-    return left
+    ring_hw = border(film_hw, steps)
+    return np.where(ring_hw, film_hw, film_hw[ring_hw].mean()).astype(np.float32)
 
 
 def without_border(film_hw: Film, steps: tuple[Step, ...]) -> Film:
     """The film with its border black, as if collimated."""
-    inner = _inner(film_hw, steps, BORDER, BORDER)
-    left = np.zeros_like(film_hw)
-    left[inner] = film_hw[inner]
-    return left
+    return np.where(border(film_hw, steps), np.float32(0), film_hw)
 
 
 def without_corners(film_hw: Film, steps: tuple[Step, ...]) -> Film:
-    """The film with its four corners black: where markers stand."""
-    rows, columns = _inner(film_hw, steps, CORNER, CORNER)
-    left = film_hw.copy()
-    for down in (slice(None, rows.start), slice(rows.stop, None)):
-        for across in (slice(None, columns.start), slice(columns.stop, None)):
-            left[down, across] = 0.0
-    return left
+    """The film with its four corners black."""
+    return np.where(corners(film_hw, steps), np.float32(0), film_hw)
 
 
 class _Swapped:
-    """The chest of each film in the surroundings of another, of the same or the other class."""
+    """A part of each film from another one, of the same or the other class."""
 
     def __init__(
-        self, cohort: Cohort, steps: tuple[Step, ...], y_n: Floats, rng: np.random.Generator
+        self,
+        cohort: Cohort,
+        steps: tuple[Step, ...],
+        part: Part,
+        y_n: Floats,
+        rng: np.random.Generator,
     ) -> None:
-        self._pixels, self._steps = cohort.pixels, steps
+        self._pixels, self._steps, self._part = cohort.pixels, steps, part
         index_n = cohort.table.index.to_numpy()
         self._partner: dict[bool, dict[int, int]] = {}
         for same in (True, False):
@@ -175,14 +199,12 @@ class _Swapped:
         return self._into(self._partner[False][index], film_hw)
 
     def _into(self, partner: int, film_hw: Film) -> Film:
-        surroundings = as_float(self._pixels.read(partner))
-        if surroundings.shape != film_hw.shape:
+        other_hw = as_float(self._pixels.read(partner))
+        if other_hw.shape != film_hw.shape:
             height, width = film_hw.shape
-            surroundings = resample(surroundings, height, width, "bilinear")
-        inner = _inner(film_hw, self._steps, *CHEST)
-        mixed = np.clip(surroundings, 0, 1).astype(np.float32)
-        mixed[inner] = film_hw[inner]
-        return mixed
+            other_hw = resample(other_hw, height, width, "bilinear")
+        other_hw = np.clip(other_hw, 0, 1).astype(np.float32)
+        return np.where(self._part(film_hw, self._steps), other_hw, film_hw)
 
 
 def _without_lungs(
