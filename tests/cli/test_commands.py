@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +73,10 @@ def test_without_data_and_network_the_phantom_stands_in_and_every_output_says_so
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("HILUM_DATA", str(tmp_path))
     monkeypatch.setattr("hilum.data.sources.medmnist._RECORD", "http://127.0.0.1:9")
-    monkeypatch.setattr("hilum.data.sources.phantom.phantom_cohort", partial(phantom_cohort, 300))
+    monkeypatch.setattr(
+        "hilum.data.sources.phantom.phantom_cohort",
+        lambda **asked: phantom_cohort(**asked | {"n": 300}),
+    )
     monkeypatch.setattr("hilum.data.download.time.sleep", lambda _: None)
     models, out = tmp_path / "models", tmp_path / "outputs"
     assert run(["reproduce", "--models", str(models), "--out", str(out), *SMALL]) == 0

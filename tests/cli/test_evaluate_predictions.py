@@ -18,7 +18,7 @@ import pytest
 from hilum.bundle import Bundle
 from hilum.cli import run
 from hilum.evaluation import Evaluation, Predictions
-from hilum.evaluation.report import Facts
+from hilum.evaluation.report import Facts, Supplement
 
 Captured = pytest.CaptureFixture[str]
 
@@ -49,6 +49,7 @@ class Written:
     evaluation: Evaluation
     facts: Facts
     image_of: Any
+    supplement: Supplement | None
 
     def __call__(
         self,
@@ -58,7 +59,9 @@ class Written:
         *,
         image_of: object,
         facts: Facts,
+        supplement: Supplement | None,
     ) -> list[Path]:
+        self.supplement = supplement
         self.predictions, self.evaluation = predictions, evaluation
         self.image_of, self.facts = image_of, facts
         evaluation.write(out / "evaluation.json")
@@ -120,6 +123,7 @@ def test_what_the_report_is_told_of_the_file(tmp_path: Path, written: Written) -
     assert written.facts.predictions_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert "hilum" in written.facts.versions
     assert (written.facts.model, written.facts.openings, written.image_of) == (None, (), None)
+    assert written.supplement is None
     assert (written.evaluation.source, written.evaluation.role) == ("theirs.csv", "test")
     named = ["--source", "St Elsewhere", "--role", "external", "--out", str(tmp_path / "out")]
     assert run([*arguments, *named]) == 0
@@ -351,6 +355,10 @@ def test_a_bundle_takes_prevalences_and_groups_and_its_record_goes_into_the_repo
     assert (opening["role"], opening["n"]) == ("test", 60)
     assert written.facts.predictions_file is None
     assert written.image_of(0).shape == (28, 28)
+    assert isinstance(written.supplement, Supplement)
+    assert [section.title for section in written.supplement.sections["Pneumonia"]] == [
+        "Where it looks"
+    ]
 
 
 def test_help_names_every_flag() -> None:

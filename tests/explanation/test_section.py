@@ -16,7 +16,7 @@ from hilum.evaluation.report.blocks import Films, Picture
 from hilum.explanation.attention import ZONES
 from hilum.explanation.evidence import Evidence
 from hilum.explanation.explaining import Explanation, explain
-from hilum.explanation.pictures import draw_zones
+from hilum.explanation.pictures import draw_zones, tinted
 from hilum.explanation.report import Settings
 from hilum.explanation.section import FILMS, drawn_by_lot, supplement, without_maps
 
@@ -104,3 +104,10 @@ def test_pictures_of_the_section_are_named_as_the_report_clears_them(added: Supp
     assert tuple(picture.name for picture in added.pictures("Pneumonia")) == PLOTS
     assert tuple(added.files) == FILES
     assert all(isinstance(picture, Picture) for picture in added.pictures("Pneumonia"))
+
+
+def test_beyond_the_film_a_mean_is_black() -> None:
+    film_hw = np.array([[0.5, np.nan]], dtype=np.float32)
+    colour_hw3 = tinted(film_hw, np.array([[0.0, np.nan]], dtype=np.float32), 10)
+    assert colour_hw3[0, 0] == pytest.approx([0.5] * 3)
+    assert colour_hw3[0, 1].tolist() == [0, 0, 0]

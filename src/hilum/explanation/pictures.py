@@ -110,12 +110,12 @@ def tinted(
     """The film with the map's colours laid over it, float32 [h, w, 3] in [0, 1].
 
     The stronger the map the less is left of the film's grey; nought leaves it as it is. What the
-    network did not see is darkened.
+    network did not see is darkened; where there is no film (NaN, of a mean) all is black.
     """
     share_hw = np.clip(np.nan_to_num(map_hw) / limit, -1, 1)
     colour_hw3 = COLOURS(0.5 + share_hw / 2)[..., :3]
     strength_hw1 = 0.65 * np.abs(share_hw)[..., None] ** 0.7
-    film_hw1 = np.where(np.isnan(map_hw), 0.35, 1.0)[..., None] * grey_hw[..., None]
+    film_hw1 = (np.where(np.isnan(map_hw), 0.35, 1.0) * np.nan_to_num(grey_hw))[..., None]
     return np.asarray((1 - strength_hw1) * film_hw1 + strength_hw1 * colour_hw3, dtype=np.float32)
 
 
