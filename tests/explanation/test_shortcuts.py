@@ -72,20 +72,32 @@ def bundle_that(looks_at: tuple[slice, slice], small_bundle: Bundle, folder: Pat
     return replace(small_bundle, engine=engine, manifest=manifest)
 
 
-def probed(bundle: Bundle, cohort: Cohort) -> dict[str, Probe]:
+def probed(bundle: Bundle, cohort: Cohort, lungs: Path | None = None) -> dict[str, Probe]:
+    """lungs: a mask of every film"""
     units = units_of(cohort.table["patient_id"].to_numpy(dtype=object))
-    return {
-        each.question: each for each in probe(bundle, cohort, "Pneumonia", Evidence(cohort), units)
-    }
+    masks = dict.fromkeys(cohort.table.index.tolist(), lungs) if lungs else {}
+    evidence = Evidence(cohort, lung_masks=masks)
+    return {each.question: each for each in probe(bundle, cohort, "Pneumonia", evidence, units)}
+
+
+def mask_of(part: tuple[slice, slice], file: Path) -> Path:
+    mask_hw = np.zeros((SIDE, SIDE), np.uint8)
+    mask_hw[part] = 255
+    Image.fromarray(mask_hw).save(file)
+    return file
+
+
+SURROUNDINGS = "the surroundings from a film of the other class, not of its own"
 
 
 def test_a_network_that_reads_the_border_is_found_out(small_bundle: Bundle, tmp_path: Path) -> None:
-    found = probed(bundle_that(EDGE, small_bundle, tmp_path), films_with(EDGE))
+    bundle, films = bundle_that(EDGE, small_bundle, tmp_path), films_with(EDGE)
+    found = probed(bundle, films, mask_of(MIDDLE, tmp_path / "lungs.png"))
     for question in (
         "the border alone", "the border blanked",
         "the border from a film of the other class, not of its own",
-        "the surroundings from a film of the other class, not of its own",
-        "the lungs painted over, by a rectangle, for want of masks",
+        SURROUNDINGS,
+        "the lungs painted over, by their masks",
     ):  # fmt: skip
         assert found[question].found is True, question
     path = tmp_path / "shortcuts.png"
@@ -94,8 +106,29 @@ def test_a_network_that_reads_the_border_is_found_out(small_bundle: Bundle, tmp_
         assert np.asarray(picture.convert("L")).std() > 10
 
 
+def test_without_masks_no_rectangle_decides_where_the_lungs_are(
+    small_bundle: Bundle, tmp_path: Path
+) -> None:
+    found = probed(bundle_that(EDGE, small_bundle, tmp_path), films_with(EDGE))
+    for question in (SURROUNDINGS, "the lungs painted over, by a rectangle, for want of masks"):
+        assert found[question].found is None, question
+        assert "undecided without masks" in found[question].rule
+        assert found[question].estimate.value is not None
+
+
+def test_what_is_lung_on_either_film_is_not_swapped(small_bundle: Bundle, tmp_path: Path) -> None:
+    """Lungs reach beyond the rectangle; one that reads them there uses no shortcut."""
+    low = (slice(56, 64), slice(20, 44))
+    found = probed(
+        bundle_that(low, small_bundle, tmp_path), films_with(low), mask_of(low, tmp_path / "l.png")
+    )
+    assert found[SURROUNDINGS].found is False
+    assert found["the lungs painted over, by their masks"].found is False
+
+
 def test_one_that_reads_the_middle_is_not(small_bundle: Bundle, tmp_path: Path) -> None:
-    found = probed(bundle_that(MIDDLE, small_bundle, tmp_path), films_with(MIDDLE))
+    bundle, films = bundle_that(MIDDLE, small_bundle, tmp_path), films_with(MIDDLE)
+    found = probed(bundle, films, mask_of(MIDDLE, tmp_path / "lungs.png"))
     assert not [question for question, each in found.items() if each.found]
     facts = found["facts without the film"].estimate
     assert facts.value is None

@@ -59,6 +59,11 @@ class Evidence:
             or isinstance(self._source, PhantomPixels)
         )
 
+    def of_lungs(self, position: int) -> bool:
+        """Whether it is known where the lungs are on the film of this row."""
+        index = int(self.cohort.table.index[position])
+        return index in self.lung_masks or isinstance(self._source, PhantomPixels)
+
     @cached_property
     def _ids(self) -> list[str]:
         return self.cohort.table["image_id"].tolist()

@@ -105,12 +105,14 @@ def probe(
     logit_n = ask(None)
     rng = np.random.default_rng(seed)
 
+    lungs = _Lungs(cohort, evidence)
+
     def leant(where: str, part: Part, blank: Callable[[Film], Film] | None) -> list[Probe]:
-        swap = _Swapped(cohort, steps, part, y_n, rng)
+        swap = _Swapped(cohort, steps, part, lungs, y_n, rng)
         question = f"{where} from a film of the other class, not of its own"
         swapped = _leant(question, ask(swap.same), ask(swap.other), y_n, units)
         if blank is None:
-            return [swapped]
+            return [_where_lungs_are_known(swapped, lungs)]
         blanked = _leant(f"{where} blanked", logit_n, ask(lambda _, film: blank(film)), y_n, units)
         # A black border is a strange film, and may cost ranking by that alone.
         rule = f"{blanked.rule}, and so for {where} from the other class"
@@ -122,7 +124,7 @@ def probe(
         *leant("the border", border, lambda film: without_border(film, steps)),
         *leant("the marker corners", corners, lambda film: without_corners(film, steps)),
         *leant("the surroundings", surroundings, None),
-        _without_lungs(cohort, steps, evidence, ask, y_n, units),
+        _without_lungs(steps, lungs, ask, y_n, units),
         _facts_alone(cohort, logit_n, y_n, units, rng),
     ]
     return [*found, *_site(cohort, np.concatenate(pooled), y_n, units, rng)]
@@ -170,18 +172,46 @@ def without_corners(film_hw: Film, steps: tuple[Step, ...]) -> Film:
     return np.where(corners(film_hw, steps), np.float32(0), film_hw)
 
 
+class _Lungs:
+    """Where the lungs are on each film of a cohort, as far as that is known."""
+
+    def __init__(self, cohort: Cohort, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self._place = {index: n for n, index in enumerate(cohort.table.index.tolist())}
+        self.known = all(evidence.of_lungs(n) for n in range(len(cohort)))
+
+    def on(self, index: int, shape: tuple[int, ...]) -> Bools | None:
+        """Bool of this shape, for the film of this row of the table."""
+        height, width = shape
+        grid_hw = self._evidence.lungs_on_grid(self._place[index], height, width)
+        if grid_hw is None:
+            return None
+        return resample(grid_hw.astype(np.float32), height, width, "bilinear") > 0.25
+
+
+def _where_lungs_are_known(probe: Probe, lungs: _Lungs) -> Probe:
+    """A rectangle is no lung: what is found beyond it, or without it, may be the rest of one."""
+    if lungs.known:
+        return probe
+    return replace(probe, rule=f"{probe.rule}; undecided without masks of all lungs", found=None)
+
+
 class _Swapped:
-    """A part of each film from another one, of the same or the other class."""
+    """A part of each film from another one, of the same or the other class.
+
+    What is known as lung on either film stays as it was.
+    """
 
     def __init__(
         self,
         cohort: Cohort,
         steps: tuple[Step, ...],
         part: Part,
+        lungs: _Lungs,
         y_n: Floats,
         rng: np.random.Generator,
     ) -> None:
-        self._pixels, self._steps, self._part = cohort.pixels, steps, part
+        self._pixels, self._steps, self._part, self._lungs = cohort.pixels, steps, part, lungs
         index_n = cohort.table.index.to_numpy()
         self._partner: dict[bool, dict[int, int]] = {}
         for same in (True, False):
@@ -193,49 +223,44 @@ class _Swapped:
             self._partner[same] = pairs
 
     def same(self, index: int, film_hw: Film) -> Film:
-        return self._into(self._partner[True][index], film_hw)
+        return self._into(index, self._partner[True][index], film_hw)
 
     def other(self, index: int, film_hw: Film) -> Film:
-        return self._into(self._partner[False][index], film_hw)
+        return self._into(index, self._partner[False][index], film_hw)
 
-    def _into(self, partner: int, film_hw: Film) -> Film:
+    def _into(self, index: int, partner: int, film_hw: Film) -> Film:
         other_hw = as_float(self._pixels.read(partner))
         if other_hw.shape != film_hw.shape:
             height, width = film_hw.shape
             other_hw = resample(other_hw, height, width, "bilinear")
         other_hw = np.clip(other_hw, 0, 1).astype(np.float32)
-        return np.where(self._part(film_hw, self._steps), other_hw, film_hw)
+        taken_hw = self._part(film_hw, self._steps)
+        for each in (index, partner):
+            if (lungs_hw := self._lungs.on(each, film_hw.shape)) is not None:
+                taken_hw &= ~lungs_hw
+        return np.where(taken_hw, other_hw, film_hw)
 
 
 def _without_lungs(
-    cohort: Cohort,
     steps: tuple[Step, ...],
-    evidence: Evidence,
+    lungs: _Lungs,
     ask: Callable[[Callable[[int, Film], Film]], Floats],
     y_n: Floats,
     units: Units,
 ) -> Probe:
     """The AUROC that is left when the lungs are painted over with the mean of the rest."""
-    place = {index: n for n, index in enumerate(cohort.table.index.tolist())}
-    masked = 0
 
     def blank(index: int, film_hw: Film) -> Film:
-        nonlocal masked
-        height, width = film_hw.shape
-        grid_hw = evidence.lungs_on_grid(place[index], height, width)
-        lungs_hw = np.zeros(film_hw.shape, dtype=np.bool_)
-        if grid_hw is None:
-            lungs_hw[_inner(film_hw, steps, *CHEST)] = True
-        else:
-            masked += 1
-            lungs_hw = resample(grid_hw.astype(np.float32), height, width, "bilinear") > 0.25
+        lungs_hw = lungs.on(index, film_hw.shape)
+        if lungs_hw is None:
+            lungs_hw = ~surroundings(film_hw, steps)
         left = film_hw.copy()
         left[lungs_hw] = film_hw[~lungs_hw].mean()
         return left
 
-    logit_n = ask(blank)
-    by = "their masks" if masked == len(cohort) else "a rectangle, for want of masks"
-    return _told(f"the lungs painted over, by {by}", logit_n, y_n, units)
+    by = "their masks" if lungs.known else "a rectangle, for want of masks"
+    told = _told(f"the lungs painted over, by {by}", ask(blank), y_n, units)
+    return _where_lungs_are_known(told, lungs)
 
 
 def _facts_alone(
