@@ -200,28 +200,39 @@ class Bundle:
         """Every look at `test` so far, oldest first."""
         return read_openings(self.folder)
 
-    def record_checks(self, method: str, layer: str, checks: Sequence[Mapping[str, Any]]) -> bool:
+    def record_checks(
+        self,
+        maps: str,
+        checks: Sequence[Mapping[str, Any]],
+        *,
+        finding: str,
+        source: str,
+        n: int,
+    ) -> bool:
         """Keep how a method of explanation stood its sanity checks on this very classifier.
 
+        maps: the method and its layer, by one name; finding: whose logit was explained
+        source, n: whose films were asked, and how many
         Returns False when the bundle is on a medium that cannot be written.
         """
         line = {
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
             "bundle": self.digest,
-            "method": method,
-            "layer": layer,
+            "maps": maps,
+            "finding": finding,
+            "source": source,
+            "n": n,
             "checks": list(checks),
         }
         return _append(self.folder / CHECKS, line)
 
-    def checks(self, method: str, layer: str) -> list[dict[str, Any]] | None:
-        """The last checks of a method; None where there were none of this classifier."""
-        made = [
-            line["checks"]
+    def checks(self, maps: str) -> list[dict[str, Any]]:
+        """Every record of a method's checks on this classifier, oldest first."""
+        return [
+            line
             for line in _lines(self.folder / CHECKS)
-            if (line["bundle"], line["method"], line["layer"]) == (self.digest, method, layer)
+            if (line["bundle"], line.get("maps")) == (self.digest, maps)
         ]
-        return made[-1] if made else None
 
 
 def _append(file: Path, line: Mapping[str, Any]) -> bool:

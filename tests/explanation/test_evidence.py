@@ -103,7 +103,10 @@ def test_boxes_come_from_a_table(films: Cohort, tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("image_id,x,y\na,1,2\n", "lacks the columns width, height"),
-        ("image_id,x,y,width,height\nother,1,1,1,1\n", "no box of any of the films"),
+        ("image_id,x,y,width,height\nother,1,1,1,1\n", "no box of any film"),
+        ("image_id,x,y,width,height,finding\n{id},1,1,1,1,nodule\n", "no box is of Pneumonia"),
+        ("image_id,x,y,width,height\n{id},1,1,1,1\n{id},1,1,-1,1\n", "row 3 has the box 1"),
+        ("image_id,x,y,width,height\n{id},1,1,abc,1\n", "row 2 has the box 1, 1, abc, 1"),
         ("", "cannot be read as a table"),
     ],
 )
@@ -111,6 +114,41 @@ def test_a_table_that_is_none_is_refused(
     films: Cohort, tmp_path: Path, text: str, said: str
 ) -> None:
     table = tmp_path / "boxes.csv"
-    table.write_text(text)
+    table.write_text(text.replace("{id}", films.table["image_id"].iloc[0]))
     with pytest.raises(DataError, match=said):
         boxes_in(table, films, "Pneumonia")
+
+
+def test_a_box_may_spell_its_finding_otherwise(films: Cohort, tmp_path: Path) -> None:
+    table = tmp_path / "boxes.csv"
+    image_id = films.table["image_id"].iloc[0]
+    table.write_text(f"image_id,x,y,width,height,finding\n{image_id},1,1,9,9,pneumonia\n")
+    assert Evidence(boxes_in(table, films, "Edema")).boxes(0, "Pneumonia") == ((1, 1, 9, 9),)
+
+
+def test_a_box_beyond_its_film_is_named(films: Cohort, tmp_path: Path) -> None:
+    image_id = films.table["image_id"].iloc[0]
+    table = tmp_path / "boxes.csv"
+    table.write_text(f"image_id,x,y,width,height\n{image_id},300,300,10,10\n")
+    evidence = Evidence(boxes_in(table, films, "Pneumonia"), boxes_first=True)
+    with pytest.raises(DataError, match=f"boxes of {image_id}: the box 300, 300, 10, 10 lies"):
+        evidence.finding_on_grid(0, "Pneumonia", 64, 64)
+
+
+def test_a_black_mask_of_the_finding_tells_nothing_and_one_of_lungs_is_refused(
+    films: Cohort, tmp_path: Path
+) -> None:
+    file = tmp_path / "black.png"
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save(file)
+    index = int(films.table.index[0])
+    evidence = Evidence(films, {index: file}, {index: file})
+    assert evidence.finding_on_grid(0, "Pneumonia", 64, 64) is None
+    with pytest.raises(DataError, match=r"black\.png: a mask of the lungs that marks nothing"):
+        evidence.lungs_on_grid(0, 64, 64)
+
+
+def test_what_a_phantom_outlines_is_of_its_finding_alone(films: Cohort) -> None:
+    ill = int(np.flatnonzero(films.table["label_pneumonia"] == 1)[0])
+    assert Evidence(films).finding_on_grid(ill, "Pneumonia", 64, 64) is not None
+    assert Evidence(films).finding_on_grid(ill, "Pneumothorax", 64, 64) is None
+    assert Evidence(films, of_source=False).of_finding(ill) == (len(films.boxes) > 0)

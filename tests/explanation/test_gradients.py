@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from hilum.data.sources.phantom import phantom_cohort
 from hilum.explanation.gradients import attribute
+from hilum.explanation.grid import Grid, placed
 from hilum.explanation.network import feature_layer, grid_of_layer
+from hilum.explanation.saliency import Method
 from hilum.model.backbones import make_backbone
 from hilum.model.classifier import Classifier
 from hilum.model.ensemble import Ensemble
@@ -51,7 +54,7 @@ def test_integrated_gradients_add_up_to_the_difference_of_logits(
     with torch.inference_mode():
         logit_n = classifiers[0](torch.from_numpy(image_nchw))[:, 0]
         black = classifiers[0](torch.zeros(1, 1, 64, 64))[0, 0]
-    assert map_nhw.shape == (2, 64, 64)
+    assert map_nhw.shape == (2, 16, 16)  # sums over cells
     np.testing.assert_allclose(map_nhw.sum(axis=(1, 2)), (logit_n - black).numpy(), atol=0.1)
 
 
@@ -130,20 +133,50 @@ def test_a_cell_stands_in_the_middle_of_what_moves_it(
 def test_several_layers_give_the_mean_of_their_maps_where_their_cells_stand(
     classifiers: list[Classifier],
 ) -> None:
+    larger = np.repeat(np.repeat(films(), 2, axis=2), 2, axis=3)
     early, late, both = (
-        attribute(classifiers[0], films(), 0, "hires_cam", layer=layer)
+        attribute(classifiers[0], larger, 0, "hires_cam", layer=layer)
         for layer in ("blocks.2", "blocks.4", "blocks.2, blocks.4")
     )
-    assert early.shape == both.shape == (3, 8, 8)
-    assert late.shape == (3, 4, 4)
-    grids = [grid_of_layer(classifiers[0], name, 64) for name in ("blocks.2", "blocks.4")]
+    assert early.shape == both.shape == (3, 16, 16)
+    assert late.shape == (3, 8, 8)
+    grids = [grid_of_layer(classifiers[0], name, 128) for name in ("blocks.2", "blocks.4")]
     assert grids[0] is not None
     assert grids[1] is not None
     assert grids[1].step == 2 * grids[0].step
     # Every other cell of the finer grid stands where one of the coarser does.
     shift = round((grids[1].first - grids[0].first) / grids[0].step)
-    expected = (64 * early[:, shift::2, shift::2] + 16 * late) / 2
-    np.testing.assert_allclose(64 * both[:, shift::2, shift::2], expected, atol=1e-4)
+    expected = (256 * early[:, shift::2, shift::2] + 64 * late) / 2
+    np.testing.assert_allclose(256 * both[:, shift::2, shift::2], expected, atol=1e-4)
     # One layer alone is itself.
-    alone = attribute(classifiers[0], films(), 0, "hires_cam", layer="blocks.2,blocks.2")
+    alone = attribute(classifiers[0], larger, 0, "hires_cam", layer="blocks.2,blocks.2")
     np.testing.assert_allclose(alone, early, atol=1e-6)
+
+
+@pytest.mark.parametrize(("side", "tiled"), [(64, True), (128, False), (224, False)])
+def test_few_cells_lie_over_tiles_and_many_where_the_graph_says(side: int, tiled: bool) -> None:
+    """What of the film moves the cells of the last map, on average, lies nearer to the one."""
+    network = make_backbone("efficientnet_lite0", 1, weights="imagenet", dropout=0.0)
+    classifier = Classifier(network).eval()
+    films = phantom_cohort(8, size=side, seed=1)
+    image_nchw = torch.from_numpy(np.stack([films.radiograph(n)[None] for n in range(8)]))
+    feature_nchw = classifier.feature_map(image_nchw.requires_grad_())
+    cells = feature_nchw.shape[-1]
+    centres = []
+    for cell in range(cells):
+        (moved,) = torch.autograd.grad(
+            feature_nchw[:, :, :, cell].sum(), image_nchw, retain_graph=True
+        )
+        moved_p = moved.abs().sum(dim=(0, 1, 2)).numpy().astype(float)
+        centres.append((moved_p * np.arange(side)).sum() / moved_p.sum())
+    traced, tiles = grid_of_layer(classifier, "bn2", side), Grid.of_tiles(side, cells)
+    assert traced is not None
+    off = [abs(np.mean(centres) - (g.first + g.step * (cells - 1) / 2)) for g in (traced, tiles)]
+    assert (off[1] < off[0]) == tiled
+    assert placed(traced, side, cells) == (tiles if tiled else traced)
+
+
+@pytest.mark.parametrize("method", ["occlusion", "integrated_gradients"])
+def test_a_method_on_pixels_takes_no_layer(classifiers: list[Classifier], method: Method) -> None:
+    with pytest.raises(ValueError, match="takes no layer"):
+        attribute(classifiers[0], films(), 0, method, layer="blocks.4")

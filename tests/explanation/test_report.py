@@ -47,7 +47,7 @@ def test_the_phantoms_evidence_is_held_against_the_maps(
     ("method", "layer", "cells", "where"),
     [
         ("grad_cam", "blocks.4", 4, "blocks.4"),
-        ("hires_cam", None, 2, "bn2"),
+        ("hires_cam", None, 2, "last feature map (bn2)"),
         ("occlusion", None, 16, "the input"),
     ],
 )

@@ -15,6 +15,7 @@ from hilum.explanation.sanity import (
     curves,
     failures,
     label_check,
+    over_draws,
     rank_correlation,
     stability,
 )
@@ -61,7 +62,11 @@ def test_a_cascade_ends_in_a_random_network_and_leaves_the_trained_one_alone(
     assert found.alike_sn.shape == (len(found.stages), 6)
     assert found.stages[0] == "head"
     assert len(found.stages) == len(classifier.stages()) + 1
-    assert np.abs(found.alike_sn[-1]).mean() < 0.8
+    assert found.alike_sn.min() >= 0  # a map upside down is alike
+    assert found.alike_sn[-1].mean() < 0.8
+    ends = cascade(classifier, films(), 0, "grad_cam", layer="layer3", ends=True)
+    assert len(ends.stages) == 2
+    np.testing.assert_allclose(ends.alike_sn, found.alike_sn[[0, -1]], atol=1e-5)
     for name, tensor in classifier.state_dict().items():
         assert torch.equal(tensor, before[name]), name
 
@@ -100,6 +105,44 @@ def test_a_steady_method_is_alike_under_noise(classifier: Classifier) -> None:
     alike_n = stability(classifier, films(), 0, "grad_cam", layer="layer3")
     assert alike_n.shape == (6,)
     assert alike_n.min() > 0.5
+
+
+def test_the_interval_over_draws_is_wider_than_over_films_alone() -> None:
+    rng = np.random.default_rng(0)
+    units = units_of(np.array([None] * 40, dtype=object))
+    # Each draw of weights is alike on every film, and draws differ.
+    alike_dn = rng.random((15, 1)) + rng.normal(0, 0.01, (15, 40))
+    found = over_draws(alike_dn, units, rng, 2000)
+    assert found.low is not None
+    assert found.high is not None
+    assert found.value == pytest.approx(alike_dn.mean())
+    assert (found.high - found.low) / 3.92 == pytest.approx(alike_dn.std() / 15**0.5, rel=0.2)
+
+
+def test_one_patient_decides_nothing() -> None:
+    units = units_of(np.array(["one"] * 12, dtype=object))
+    maps = np.random.default_rng(0).random((12, 4, 4))
+    found = label_check(maps, np.roll(maps, 1, axis=0), units, np.random.default_rng(0))
+    assert found.figure.value is not None
+    assert found.passed is None
+
+
+@pytest.mark.parametrize("side", [64, 100, 128])
+def test_squares_cover_the_film_and_lie_where_the_map_says(side: int) -> None:
+    """14 squares do not divide these sides; what is taken first is the map's place all the same."""
+    image_nchw = np.ones((1, 1, side, side), dtype=np.float32)
+    image_nchw[:, :, -side // 8 :] = 0.0  # blurring changes the lower edge alone
+
+    class Edge(nn.Module):
+        def forward(self, film_nchw: Tensor) -> Tensor:
+            return film_nchw[:, :, -side // 16 :].mean((1, 2, 3))[:, None]
+
+    map_nhw = np.zeros((1, side, side))
+    map_nhw[:, -side // 7 :] = 1.0
+    found = curves(Edge().eval(), image_nchw, map_nhw, Grid(side), 0)  # type: ignore[arg-type]
+    whole = found.deletion_ns[0, -1] - found.deletion_ns[0, 0]
+    # An eighth of the film is more than the squares of the lower edge.
+    assert found.deletion_ns[0, 2] - found.deletion_ns[0, 0] == pytest.approx(whole, rel=1e-3)
 
 
 def test_the_verdict_hangs_on_the_whole_interval() -> None:

@@ -13,12 +13,12 @@ from hilum.estimates import Estimate
 from hilum.evaluation import evaluate
 from hilum.evaluation.report import Facts, Supplement, write_report
 from hilum.evaluation.report.blocks import Films, Picture
-from hilum.explanation.attention import ZONES
+from hilum.explanation.attention import FILMS, ZONES, drawn_by_lot
 from hilum.explanation.evidence import Evidence
 from hilum.explanation.explaining import Explanation, explain
 from hilum.explanation.pictures import draw_zones, tinted
 from hilum.explanation.report import Settings
-from hilum.explanation.section import FILMS, drawn_by_lot, supplement, without_maps
+from hilum.explanation.section import supplement, without_maps
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_the_section_counts_its_films_and_says_how_they_were_aligned(
     *kinds, scale = films.films
     shown = sum(int(kind.lines[1].removesuffix(" films")) for kind in kinds)
     assert shown == len(explained.predictions) == 60
-    assert scale.lines == ("colours", "\N{MINUS SIGN}10 to +10 logits")
+    assert scale.lines == ("colours", "\N{MINUS SIGN}30 to +30 logits")
     assert "outline of their lungs" in films.note  # the phantom knows where they are
     said = str(section.blocks[0])
     assert "60 of the 90 films, drawn by lot" in said

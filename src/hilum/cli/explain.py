@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
     from hilum.bundle import Bundle
     from hilum.data.cohort import Cohort
     from hilum.data.reading import Quarantine
+    from hilum.explanation.evidence import Evidence
     from hilum.explanation.explaining import Explanation
     from hilum.explanation.report import Settings
     from hilum.explanation.saliency import Method
@@ -99,18 +103,30 @@ def explain(
     """
     from hilum.bundle import load_bundle
     from hilum.cli.images import asked_for, images_of_role
-    from hilum.cli.judging import output_folder
+    from hilum.cli.judging import output_folder, refuse_inside
     from hilum.cli.options import refuse_beside
     from hilum.cli.show import say
     from hilum.cli.work import open_cohort, open_cohort_or_phantom, tell_broken
     from hilum.data.reading import Quarantine
+    from hilum.errors import HilumError
+    from hilum.explanation.report import clear
 
     if allow_seen:
         refuse_beside("--allow-seen", {"--leave-out-seen": leave_out_seen or None})
     loaded = load_bundle(bundle)
     chosen_method = method_of(method)
+    if chosen_method not in ("grad_cam", "hires_cam"):
+        refuse_beside(f"--method {method}", {"--layer": layer})  # it works on pixels
     if sanity is not None or layer is not None or chosen_method != "grad_cam":
         need_gradients()
+    if masks is not None and len(loaded.findings) > 1:
+        raise HilumError(
+            "--masks",
+            f"a mask does not say which of {len(loaded.findings)} findings it marks",
+            expected="a bundle of one finding",
+            remedy="give boxes with a column finding by --boxes",
+        )
+    refuse_inside(out, loaded)
     settings, role = asked_for(loaded, on or "", option or ())
     with output_folder(out):
         open_ = open_cohort if on else open_cohort_or_phantom
@@ -122,11 +138,15 @@ def explain(
             settings,
             seen="allow" if allow_seen else "leave out" if leave_out_seen else "refuse",
         )
+        clear(out)
         if sanity is not None:
             from hilum.cli.sanity import check_sanity
 
             check_sanity(loaded, films, out, chosen_method, layer, sanity, data)
-        known = films_to_calibrate_on(loaded, cohort, settings, on) if role == "test" else None
+        given = Given(boxes, masks, lungs, boxes_first)
+        known = (
+            films_to_calibrate_on(loaded, cohort, settings, on, given) if role == "test" else None
+        )
         quarantine = Quarantine(len(films), settings.broken_limit)
         _, result = explain_films(
             loaded,
@@ -135,10 +155,7 @@ def explain(
             quarantine=quarantine,
             method=chosen_method,
             layer=layer,
-            boxes=boxes,
-            masks=masks,
-            lungs=lungs,
-            boxes_first=boxes_first,
+            given=given,
             calibrate=known,
             panels=panels,
             keep_ids=keep_ids,
@@ -155,22 +172,51 @@ def explain(
     show(result, out, warnings, as_json=as_json)
 
 
+@dataclass(frozen=True)
+class Given:
+    """Evidence that the user names, as the options of `hilum explain` do."""
+
+    boxes: Path | None = None
+    masks: Path | None = None
+    lungs: Path | None = None
+    boxes_first: bool = False
+
+    def of(self, films: Cohort, finding: str, *, needed: bool = True) -> Evidence:
+        """What is known of places on these films; theirs stands for the source's own.
+
+        finding: whose boxes they are where the file does not say
+        needed: whether files that have nothing of these films are refused
+        """
+        from hilum.explanation.evidence import Evidence, boxes_in, masks_in
+
+        if self.boxes is not None:
+            films = boxes_in(self.boxes, films, finding, needed=needed)
+        return Evidence(
+            films,
+            masks_in(self.masks, films, needed=needed) if self.masks else {},
+            masks_in(self.lungs, films, needed=needed) if self.lungs else {},
+            self.boxes_first,
+            of_source=self.boxes is None and self.masks is None,
+        )
+
+
 def films_to_calibrate_on(
-    bundle: Bundle, cohort: Cohort, settings: DataPart, on: str | None
-) -> Cohort | None:
-    """The bundle's own calibrate films with a finding and evidence of it; None on other sources."""
+    bundle: Bundle, cohort: Cohort, settings: DataPart, on: str | None, given: Given
+) -> Evidence | None:
+    """Evidence on the bundle's own calibrate films with a finding, of the kind that is asked for;
+    None without any, and on other sources.
+    """
     import numpy as np
 
     from hilum.cli.images import images_of_role
-    from hilum.explanation.evidence import Evidence
 
     if on and (settings != bundle.data or cohort.name != bundle.manifest.source):
         return None
     films, _ = images_of_role(bundle, cohort, "calibrate", settings, seen="allow")
-    evidence = Evidence(films)
+    evidence = given.of(films, bundle.findings[0], needed=False)
     present_n = np.asarray((films.label_nf == 1).any(axis=1))
     keep_n = present_n & np.array([evidence.of_finding(n) for n in range(len(films))])
-    return films.where(keep_n) if keep_n.any() else None
+    return evidence.where(keep_n) if keep_n.any() else None
 
 
 def method_of(name: str) -> Method:
@@ -196,14 +242,20 @@ def need_gradients() -> None:
 
 def caution_of(bundle: Bundle, method: Method, layer: str) -> str:
     """What must be said of a method wherever it is shown: how it stood its checks, if at all."""
-    checks = bundle.checks(method, layer)
-    if checks is None:
+    from hilum.explanation.saliency import same_maps
+    from hilum.explanation.verdicts import standing
+
+    verdicts = standing(bundle.checks(same_maps(method, layer)))
+    if not verdicts:
         return "sanity of this method not checked: hilum explain BUNDLE --sanity"
-    failed = [check["question"] for check in checks if check["passed"] is False]
-    unsure = [check["question"] for check in checks if check["passed"] is None]
+    failed = [each for each in verdicts if each.passed is False]
+    unsure = [each.question for each in verdicts if each.passed is None]
+    alone = f" (asked for {verdicts[0].finding} alone)" if len(bundle.findings) > 1 else ""
     if failed:
-        return f"this method FAILED on this classifier: {', '.join(failed)}"
-    return "stood its sanity checks" + (f", undecided: {', '.join(unsure)}" if unsure else "")
+        said = ", ".join(f"{each.question} ({each.source}, {each.n} films)" for each in failed)
+        return f"this method FAILED on this classifier: {said}{alone}"
+    told = f", undecided: {', '.join(unsure)}" if unsure else ""
+    return f"stood its sanity checks{told}{alone}"
 
 
 def settings_of(bundle: Bundle, found: Explanation) -> Settings:
@@ -228,62 +280,79 @@ def explain_films(
     quarantine: Quarantine,
     method: Method = "grad_cam",
     layer: str | None = None,
-    boxes: Path | None = None,
-    masks: Path | None = None,
-    lungs: Path | None = None,
-    boxes_first: bool = False,
-    calibrate: Cohort | None = None,
+    given: Given | None = None,
+    calibrate: Evidence | None = None,
     panels: int | None = None,
     keep_ids: bool = True,
 ) -> tuple[Explanation, dict[str, Any]]:
     """Explain films and write all of it into `out`; also returns what stands in
     `explanation.json`.
 
-    calibrate: films on which the threshold of maps is set, if there is evidence on them
+    calibrate: evidence on the films on which the threshold of maps is set
     """
-    from dataclasses import replace
-
     from hilum.cli.show import counting
     from hilum.data.seen import pseudonymised
-    from hilum.errors import HilumError
-    from hilum.explanation.evidence import Evidence, boxes_in, masks_in
     from hilum.explanation.explaining import explain as run
     from hilum.explanation.report import write_explanation
 
-    if boxes is not None:
-        films = boxes_in(boxes, films, bundle.findings[0])
-        calibrate = None  # the boxes are of these films
-    evidence = Evidence(
-        films,
-        masks_in(masks, films) if masks else {},
-        masks_in(lungs, films) if lungs else {},
-        boxes_first,
-    )
+    evidence = (given or Given()).of(films, bundle.findings[0])
+    say_what_is_known(evidence)
     if not keep_ids and bundle.manifest.salt is not None:
-        films = pseudonymised(films, bundle.manifest.salt)
-    with counting("explaining", "films") as progress:
-        try:
-            found = run(
-                bundle, films, method=method, layer=layer, quarantine=quarantine, progress=progress
-            )
-        except ValueError as error:
-            raise HilumError("--layer", str(error)) from error
-    settings = settings_of(bundle, found)
-    evidence = replace(evidence, cohort=found.cohort)
+        evidence = evidence.of_films(pseudonymised(evidence.cohort, bundle.manifest.salt))
+    with counting("explaining", "films") as progress, layer_errors():
+        found = run(
+            bundle,
+            evidence.cohort,
+            method=method,
+            layer=layer,
+            quarantine=quarantine,
+            progress=progress,
+        )
+    evidence = evidence.of_films(found.cohort)
     known = None
-    if calibrate is not None and len(calibrate):
-        others = run(bundle, calibrate, method=method, layer=layer)
-        known = (others, Evidence(others.cohort, boxes_first=boxes_first))
+    if calibrate is not None:
+        others = run(bundle, calibrate.cohort, method=method, layer=layer)
+        known = (others, calibrate.of_films(others.cohort))
     with counting("drawing", "films") as progress:
         told = write_explanation(
-            out, found, evidence, settings, calibrate=known, panels=panels, progress=progress
+            out,
+            found,
+            evidence,
+            settings_of(bundle, found),
+            calibrate=known,
+            panels=panels,
+            progress=progress,
         )
     return found, told
+
+
+@contextmanager
+def layer_errors() -> Iterator[None]:
+    """A layer that is not there, as one line of the user's."""
+    from hilum.errors import HilumError
+
+    try:
+        yield
+    except ValueError as error:
+        raise HilumError("--layer", str(error)) from error
+
+
+def say_what_is_known(evidence: Evidence) -> None:
+    """Masks of a part of the films, where the figures by lungs hang on all."""
+    from hilum.cli.show import say
+
+    masked = sum(evidence.of_lungs(n) for n in range(len(evidence.cohort)))
+    if 0 < masked < len(evidence.cohort):
+        say(
+            f"note: masks of the lungs for {masked:,} of {len(evidence.cohort):,} films; all are "
+            "laid by what the network sees, and there is no share within the lungs"
+        )
 
 
 def show(result: dict[str, Any], out: Path, warnings: list[str], *, as_json: bool) -> None:
     """The figures on stdout, as JSON or in words."""
     from hilum.cli.show import print_json, say
+    from hilum.explanation.report import own_files
 
     if as_json:
         print_json({"out": str(out), "warnings": warnings, **result})
@@ -308,7 +377,7 @@ def show(result: dict[str, Any], out: Path, warnings: list[str], *, as_json: boo
             )
     for warning in warnings:
         print(f"warning: {warning}")
-    print(f"{out}: panels/, maps/, contact_sheet.png, mean_maps.png, zones.png, explanation.json")
+    print(f"{out}: {', '.join(own_files(out))}")
     print(result["note"])
 
 
@@ -319,7 +388,8 @@ def _zones(told: dict[str, Any]) -> list[str]:
         if label == "all":
             continue
         shares = ", ".join(f"{zone} {_brief(each)}" for zone, each in zones.items())
-        lines.append(f"attention where {label} ({by[told['aligned_by']]}): {shares}")
+        n = next(iter(zones.values()))["n"]
+        lines.append(f"attention where {label} ({n:,} films; {by[told['aligned_by']]}): {shares}")
     for label, lungs in (told["lungs"] or {}).items():
         shares = ", ".join(f"{name} {_brief(each)}" for name, each in lungs.items())
         lines.append(f"{label}: {shares}")

@@ -104,12 +104,10 @@ def evaluate_bundle(
     from hilum.cli.images import images_of_role
     from hilum.data.reading import Quarantine
     from hilum.data.seen import pseudonymised
-    from hilum.errors import HilumError
     from hilum.explanation.evidence import masks_in
     from hilum.predict import predict
 
-    if bundle.folder.resolve() in (out.resolve(), *out.resolve().parents):
-        raise HilumError(out, "lies inside the bundle", remedy="name another folder with --out")
+    refuse_inside(out, bundle)
     settings = settings or bundle.data
     chosen, warnings = images_of_role(bundle, cohort, role, settings, seen=seen)
     masks = masks_in(lungs, chosen) if lungs else {}
@@ -139,13 +137,24 @@ def evaluate_bundle(
     )
 
 
+def refuse_inside(out: Path, bundle: Bundle) -> None:
+    """Raise HilumError for an output folder in the bundle itself, which holds what it was made of
+    alone.
+    """
+    from hilum.errors import HilumError
+
+    if bundle.folder.resolve() in (out.resolve(), *out.resolve().parents):
+        raise HilumError(out, "lies inside the bundle", remedy="name another folder with --out")
+
+
 def where_it_looks(bundle: Bundle, films: Cohort, lung_masks: Mapping[int, Path]) -> Supplement:
     """The section of the report on maps; of many films a part, drawn by lot, stands for all."""
-    from hilum.cli.explain import settings_of
+    from hilum.cli.explain import say_what_is_known, settings_of
     from hilum.errors import BundleError
+    from hilum.explanation.attention import drawn_by_lot
     from hilum.explanation.evidence import Evidence
     from hilum.explanation.explaining import explain
-    from hilum.explanation.section import drawn_by_lot, supplement, without_maps
+    from hilum.explanation.section import supplement, without_maps
 
     some = films.where(drawn_by_lot(len(films)))
     with counting("explaining", "images") as progress:
@@ -154,6 +163,7 @@ def where_it_looks(bundle: Bundle, films: Cohort, lung_masks: Mapping[int, Path]
         except BundleError as error:  # no head on pooled features: all else can be said
             return without_maps(bundle.findings, str(error))
     evidence = Evidence(found.cohort, lung_masks=lung_masks)
+    say_what_is_known(evidence)
     return supplement(found, evidence, settings_of(bundle, found), of=len(films))
 
 

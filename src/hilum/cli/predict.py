@@ -48,6 +48,7 @@ def predict(
     from hilum.bundle import load_bundle
     from hilum.cli.explain import explain_films
     from hilum.cli.images import is_source
+    from hilum.cli.judging import output_folder, refuse_inside
     from hilum.cli.options import refuse_beside, refuse_outside
     from hilum.cli.show import counting, print_json, say
     from hilum.cli.work import oddities, open_cohort, tell_broken, tell_excluded, tell_oddities
@@ -55,6 +56,7 @@ def predict(
     from hilum.data.seen import pseudonymised
     from hilum.data.sources.films import films
     from hilum.evaluation.predictions import refuse_suffix
+    from hilum.explanation.report import clear
     from hilum.predict import predict as run
     from hilum.recipe import source_options
     from hilum.writing import refuse_unwritable, replacing
@@ -78,8 +80,11 @@ def predict(
     # One film alone is refused in its own words.
     quarantine = Quarantine(len(cohort), broken_limit if len(cohort) > 1 else 0)
     if explain is not None:
-        refuse_unwritable(explain)
-        predictions = explain_films(loaded, cohort, explain, quarantine=quarantine)[0].predictions
+        refuse_inside(explain, loaded)
+        with output_folder(explain):
+            clear(explain)
+            found, _ = explain_films(loaded, cohort, explain, quarantine=quarantine)
+        predictions = found.predictions
     else:
         with counting("predicting", "films") as progress:
             predictions = run(loaded, cohort, quarantine=quarantine, progress=progress)

@@ -34,9 +34,13 @@ def check_sanity(
     """
     import numpy as np
 
+    from hilum.cli.explain import layer_errors
     from hilum.cli.show import counting, say
+    from hilum.data.reading import Quarantine
+    from hilum.errors import DataError
     from hilum.explanation.explaining import explain
     from hilum.explanation.network import classifier_of
+    from hilum.explanation.saliency import same_maps
     from hilum.explanation.sanity import checks, label_check
     from hilum.explanation.sanity_picture import write_sanity
     from hilum.predict import engine_logits
@@ -48,7 +52,13 @@ def check_sanity(
     present_n = np.flatnonzero(films.label_nf[:, films.findings.index(finding)] == 1)
     keep_n = np.zeros(len(films), dtype=np.bool_)
     keep_n[rng.permutation(present_n)[:most]] = True
-    some = films.where(keep_n)
+    if not keep_n.any():
+        raise DataError(films.name, f"no film with {finding}", expected="films with the finding")
+    quarantine = Quarantine(int(keep_n.sum()), 0.5)
+    with layer_errors():
+        some = explain(
+            bundle, films.where(keep_n), method=method, layer=layer, quarantine=quarantine
+        ).cohort
     taken: list[NDArray[np.float32]] = []
     engine_logits(
         bundle.engine,
@@ -72,10 +82,16 @@ def check_sanity(
     plain = [asdict(check) for check in found]
     synthetic = bundle.manifest.synthetic or films.synthetic
     write_sanity(out / "sanity.png", cascade, curves, found, method, synthetic=synthetic)
-    told = {"method": method, "layer": saliency.layer, "films": len(some), "checks": plain}
+    told = {
+        "method": method, "layer": saliency.layer, "finding": finding, "source": films.name,
+        "films": len(some), "checks": plain,
+    }  # fmt: skip
     with replacing(out / "sanity.json") as draft:
         draft.write_text(json.dumps(told, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    if not bundle.record_checks(method, saliency.layer, plain):
+    kept = bundle.record_checks(
+        same_maps(method, saliency.layer), plain, finding=finding, source=films.name, n=len(some)
+    )
+    if not kept:
         say(f"note: {bundle.folder} cannot be written, and does not keep these checks")
     for check in found:
         verdict = {True: "stands", False: "FAILS", None: "undecided"}[check.passed]

@@ -27,6 +27,7 @@ CHUNK = 1 << 20  # resampled image counts held at a time: some tens of megabytes
 FEW = 20  # units of a class, below which DeLong's variance is too uncertain to rest on
 NEWCOMBE = "Newcombe's method 5, as DeLong's variance is 0 or rests on too few"
 ENOUGH = 0.5  # of the resamples must give a figure before their percentiles are given
+SAME = "every resample gives the same figure, which tells nothing of its uncertainty"
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def _refusal(given_b: NDArray[np.float64], resamples: int, units: Units) -> str 
         return f"only {len(given_b)} of {resamples} resamples give the figure"
     if np.ptp(given_b) <= 1e-12:
         # A resample cannot hold an error that no image shows; a width of 0 would be a boast.
-        return "every resample gives the same figure, which tells nothing of its uncertainty"
+        return SAME
     return None
 
 

@@ -19,6 +19,7 @@ from hilum.evaluation.intervals import Resampling, percentile
 from hilum.explanation.localisation import Bools
 from hilum.units import Units
 
+FILMS = 1000  # as many films, drawn by lot, tell where a classifier looks to a few percent
 SIDE = 96  # of the frame that films are laid over one another in
 MARGIN = 0.12  # around the lungs, as a share of their extent
 ZONES = tuple(
@@ -43,11 +44,16 @@ class Place:
     lungs_hw: Bools | None = None
 
 
+def drawn_by_lot(n: int) -> Bools:
+    """Which of n films stand for all of them: FILMS at most, the same at every call."""
+    chosen_n = np.zeros(n, dtype=np.bool_)
+    chosen_n[np.random.default_rng(0).permutation(n)[:FILMS]] = True
+    return chosen_n
+
+
 def frame_of(lungs_hw: Bools) -> Window:
-    """The rectangle around the lungs, with a margin. Raises ValueError for an empty mask."""
+    """The rectangle around the lungs, of which the mask marks some, with a margin."""
     rows, columns = np.flatnonzero(lungs_hw.any(axis=1)), np.flatnonzero(lungs_hw.any(axis=0))
-    if not len(rows):
-        raise ValueError("a lung mask that marks nothing")
     height, width = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
     return Window(
         float(rows[0] - MARGIN * height),
@@ -64,8 +70,11 @@ def aligned(values_hw: NDArray[np.floating], frame: Window) -> NDArray[np.float3
     across_w = frame.left + centre * frame.width - 0.5
     places = np.meshgrid(down_h, across_w, indexing="ij")
     found = ndimage.map_coordinates(
-        np.asarray(values_hw, dtype=np.float32), places, order=1, mode="constant", cval=np.nan
+        np.asarray(values_hw, dtype=np.float32), places, order=1, mode="nearest"
     )
+    rows, columns = values_hw.shape
+    found[(down_h < -0.5) | (down_h > rows - 0.5)] = np.nan
+    found[:, (across_w < -0.5) | (across_w > columns - 0.5)] = np.nan
     return np.asarray(found, dtype=np.float32)
 
 

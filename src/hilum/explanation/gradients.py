@@ -18,7 +18,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from hilum.bundle import Bundle
-from hilum.explanation.grid import Grid
+from hilum.explanation.grid import Grid, placed
 from hilum.explanation.network import (
     as_films,
     classifier_of,
@@ -27,13 +27,13 @@ from hilum.explanation.network import (
     layer_of,
     members_of,
 )
-from hilum.explanation.saliency import Method, Saliency
+from hilum.explanation.saliency import LAST, Method, Saliency
 from hilum.model.classifier import Classifier
 from hilum.model.ensemble import Ensemble
 from hilum.predict import Answer
 
 STEPS = 32  # of integrated gradients, from the black film to the film
-_PATCHES = 14  # places along a side that occlusion covers in turn, each a seventh of it wide
+_PATCHES = 14  # cells along a side for methods on pixels; occlusion covers two by two in turn
 
 
 def attribute(
@@ -54,8 +54,11 @@ def attribute(
         where (Jiang et al. 2021, "LayerCAM")
     The units: grad_cam, hires_cam and integrated_gradients say what a place adds to the logit;
     occlusion by how much the logit falls when the place is covered with the film's mean grey.
-    Raises ValueError for a layer that is not there or makes no map.
+    Raises ValueError for a layer that is not there or makes no map, or for one beside a method that
+    works on pixels.
     """
+    if layer is not None and method in _ON_PIXELS:
+        raise ValueError(f"{method} takes no layer: it works on the pixels of the input")
     names = _layers(layer)
     image = as_films(image_nchw)
     maps = []
@@ -105,11 +108,18 @@ class ByTorch:
             names = _layers(self._layer)
             grids = [_grid(self._classifier, name, self._side, self._map_nfhw) for name in names]
             grid = min(grids, key=lambda each: each.step)
-            last = (
-                feature_layer(members_of(self._classifier)[0], self._side) if None in names else ""
-            )
-            words = " and ".join(name or last for name in names)
+            words = " and ".join(self._named(name) for name in names)
         return Saliency(self._method, f"{words}, {rows} × {columns}", self._map_nfhw, grid)
+
+    def _named(self, name: str | None) -> str:
+        """A layer in words, the one that the head pools as what it is."""
+        try:
+            last = feature_layer(members_of(self._classifier)[0], self._side)
+        except ValueError:  # no single module makes what this head pools
+            if name is None:
+                raise
+            return name
+        return f"{LAST} ({last})" if name in (None, last) else str(name)
 
 
 def _layers(layer: str | None) -> tuple[str | None, ...]:
@@ -127,8 +137,8 @@ def _grid(
     maps: the last axis are its columns
     """
     member = members_of(classifier)[0]
-    found = grid_of_layer(member, name or feature_layer(member, side), side)
-    return found or Grid.of_tiles(side, maps.shape[-1])
+    traced = grid_of_layer(member, name or feature_layer(member, side), side)
+    return placed(traced, side, maps.shape[-1])
 
 
 def _mean_of_layers(
@@ -169,7 +179,8 @@ def _as_map(made: Any, layer: str) -> Tensor:
 
 def _integrated(member: Classifier, image_nchw: Tensor, finding: int) -> Tensor:
     """Integrated gradients from a black film (Sundararajan et al. 2017): the sum over pixels is the
-    logit less that of the black film. Black is air, so what is black itself gets nothing.
+    logit less that of the black film. Black is air, so what is black itself gets nothing. Summed
+    over cells, about 14 along a side.
     """
     made: Tensor = IntegratedGradients(member).attribute(
         image_nchw,
@@ -178,7 +189,10 @@ def _integrated(member: Classifier, image_nchw: Tensor, finding: int) -> Tensor:
         n_steps=STEPS,
         internal_batch_size=max(len(image_nchw), 8),
     )
-    return made
+    # By the pixel they are noise; the sum over a cell still adds up to the logit.
+    side = image_nchw.shape[-1]
+    cell = next(step for step in range(max(side // _PATCHES, 1), 0, -1) if side % step == 0)
+    return F.avg_pool2d(made, cell) * cell**2
 
 
 def _occluded(member: Classifier, image_nchw: Tensor, finding: int) -> Tensor:

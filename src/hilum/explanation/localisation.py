@@ -66,9 +66,11 @@ def grid_of(height: int, width: int) -> tuple[int, int]:
 def boxes_on_grid(
     boxes: Sequence[tuple[float, float, float, float]], height: int, width: int
 ) -> Bools:
-    """A mask on the common grid of a film: True where the centre of a cell lies in a box.
+    """A mask on the common grid of a film: True where the centre of a cell lies in a box, and for
+    a box between the centres at the cell of its middle.
 
     boxes: (x, y, width, height) in pixels of the film of height x width
+    Raises ValueError for a box of which nothing lies on the film.
     """
     rows, columns = grid_of(height, width)
     y_h = (np.arange(rows) + 0.5) * height / rows
@@ -76,19 +78,31 @@ def boxes_on_grid(
     mask_hw = np.zeros((rows, columns), dtype=np.bool_)
     for x, y, wide, high in boxes:
         down_h, across_w = (y_h >= y) & (y_h < y + high), (x_w >= x) & (x_w < x + wide)
+        if min(x + wide, width) <= max(x, 0) or min(y + high, height) <= max(y, 0):
+            raise ValueError(f"the box {x:g}, {y:g}, {wide:g}, {high:g} lies beyond the film")
+        if not down_h.any():
+            down_h[_cell_of((max(y, 0) + min(y + high, height)) / 2, height, rows)] = True
+        if not across_w.any():
+            across_w[_cell_of((max(x, 0) + min(x + wide, width)) / 2, width, columns)] = True
         mask_hw |= down_h[:, None] & across_w[None, :]
     return mask_hw
+
+
+def _cell_of(pixel: float, extent: int, cells: int) -> int:
+    return min(int(pixel * cells / extent), cells - 1)
 
 
 def mask_on_grid(mask_hw: Bools, height: int, width: int) -> Bools:
     """A mask on the common grid of a film of this size: True where half a cell or more is marked.
 
     mask_hw: of the whole film, in pixels of any size
+    What is smaller than half a cell marks the cell that has most of it.
     """
     rows, columns = grid_of(height, width)
     with Image.fromarray(mask_hw.astype(np.float32)) as image:
-        share = image.resize((columns, rows), Image.Resampling.BOX)
-        return np.asarray(share) >= 0.5
+        share_hw = np.asarray(image.resize((columns, rows), Image.Resampling.BOX))
+    marked_hw = share_hw >= 0.5
+    return marked_hw if marked_hw.any() else (share_hw == share_hw.max()) & (share_hw > 0)
 
 
 @dataclass(frozen=True)
@@ -222,7 +236,7 @@ def localise(
     }
     threshold = "set on other patients, in five folds"
     if calibrate is not None:
-        threshold = "set on calibrate"
+        threshold = "set on calibrate; of the baselines on other patients, in five folds"
         known = [scene.truth_hw for scene in calibrate[1]]
         value = best_threshold(_on_films(calibrate[0], grid, calibrate[1]), known)
         shown_maps = _on_films(map_nhw, grid, scenes)

@@ -17,9 +17,16 @@ from numpy.typing import NDArray
 
 from hilum.data.preprocessing import Step, Window, shown
 from hilum.data.resampling import resample
+from hilum.errors import OutputError
 from hilum.estimates import Estimate
 from hilum.evaluation.predictions import Predictions
-from hilum.explanation.attention import Attention, Place, attention_over, frame_of
+from hilum.explanation.attention import (
+    Attention,
+    Place,
+    attention_over,
+    drawn_by_lot,
+    frame_of,
+)
 from hilum.explanation.evidence import Box, Evidence
 from hilum.explanation.explaining import Explanation
 from hilum.explanation.grid import Grid
@@ -27,6 +34,7 @@ from hilum.explanation.localisation import SIDE, Bools, Scene, localise, scene_o
 from hilum.explanation.pictures import (
     KINDS,
     MOST_PIXELS,
+    TILES,
     Judged,
     Shown,
     errors_first,
@@ -41,6 +49,12 @@ from hilum.writing import replacing
 
 SCHEMA = 1
 KnownMaps = tuple[NDArray[np.floating], Sequence[Scene]]
+FOLDERS = ("panels", "maps")
+FILES = (
+    "contact_sheet.png", "mean_maps.png", "zones.png", "explanation.json", "sanity.png",
+    "sanity.json", "shortcuts.png", "shortcuts.json",
+)  # fmt: skip
+_SUFFIX = re.compile(r"\.(png|jpe?g|dcm|dicom|tiff?|bmp|gz)$", re.IGNORECASE)
 NOT_A_DEVICE = "Research use only: not a medical device."
 ALIGNED = {
     "lungs": "films laid over one another by the outline of their lungs",
@@ -66,6 +80,44 @@ class Settings:
     caution: str
 
 
+def own_files(folder: Path) -> list[str]:
+    """What of an explanation lies in a folder: folders end in a stroke."""
+    names = [name for name in FILES if (folder / name).exists()]
+    return [f"{name}/" for name in FOLDERS if (folder / name).is_dir()] + names
+
+
+def clear(folder: Path, findings: Sequence[str] = ()) -> None:
+    """Take away what an earlier explanation left there, and nothing else: panels of other films, or
+    what was said of another method, would mislead.
+
+    findings: that have folders of their own there, besides those that `explanation.json` tells of
+    Raises OutputError.
+    """
+    own = [folder / _slug(finding) for finding in findings]
+    try:
+        for each in [folder, *own, *_findings_of(folder)]:
+            for name in FOLDERS:
+                for file in (*(each / name).glob("*.png"), *(each / name).glob("*.npz")):
+                    file.unlink()
+                if (each / name).is_dir() and not any((each / name).iterdir()):
+                    (each / name).rmdir()
+            for name in FILES:
+                (each / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(
+            Path(error.filename or folder), f"cannot be taken away ({error.strerror})"
+        ) from error
+
+
+def _findings_of(folder: Path) -> list[Path]:
+    """The folders that an explanation of several findings made there."""
+    try:
+        told = json.loads((folder / "explanation.json").read_text(encoding="utf-8"))["findings"]
+    except (OSError, ValueError, KeyError):
+        return []
+    return [folder / _slug(finding) for finding in told if (folder / _slug(finding)).is_dir()]
+
+
 def write_explanation(
     folder: Path,
     explanation: Explanation,
@@ -86,12 +138,16 @@ def write_explanation(
     """
     findings = explanation.predictions.findings
     told: dict[str, Any] = {}
-    for f, finding in enumerate(findings):
-        own = folder if len(findings) == 1 else folder / _slug(finding)
-        known = calibrate and _known_maps(*calibrate, settings.steps, f)
-        told[finding] = _of_finding(
-            own, explanation, evidence, settings, f, known, panels, progress
-        )
+    try:
+        for f, finding in enumerate(findings):
+            own = folder if len(findings) == 1 else folder / _slug(finding)
+            known = calibrate and _known_maps(*calibrate, settings.steps, f)
+            told[finding] = _of_finding(
+                own, explanation, evidence, settings, f, known, panels, progress
+            )
+    except BaseException:
+        clear(folder, findings)  # nothing half-written stays
+        raise
     result = {
         "schema": SCHEMA,
         "bundle": settings.bundle,
@@ -124,15 +180,21 @@ def _of_finding(
     threshold, label_n = settings.thresholds[finding], predictions.label(finding)
     density_nhw, grid = explanation.saliency.densities()[:, f], explanation.saliency.grid
     judged = judged_by(predictions, finding, threshold)
-    drawn = set(errors_first(judged)[:panels])
+    order = errors_first(judged)
+    drawn, by_lot = set(order[:panels]), drawn_by_lot(len(judged))
+    on_sheet = {n for kind in KINDS for n in [k for k in order if judged[k].kind == kind][:TILES]}
+    by_lungs = evidence.of_all_lungs
     tiles: list[Shown] = []
     places: list[Place] = []
     scenes: dict[int, Scene] = {}
     for n, film in enumerate(judged):
+        truth_hw: Bools | None = None
+        if film.label != 1 and not (n in drawn or n in on_sheet or by_lot[n]):
+            continue  # of many films most are only counted
         grey_hw = explanation.cohort.radiograph(n)
         boxes = evidence.boxes(n, finding)
         if n in drawn:
-            name = f"{n:05d}-{_slug(film.image_id)[-60:]}"
+            name = f"{n:05d}-{_slug(_SUFFIX.sub('', film.image_id))[-60:]}"
             panel, _ = film_under_map(
                 film, grey_hw, density_nhw[n], grid, boxes, settings.steps, MOST_PIXELS
             )
@@ -140,19 +202,28 @@ def _of_finding(
             write_panel(png, panel, finding, method, caution, synthetic=synthetic)
             _write_maps(npz, explanation, n, finding, grey_hw.shape, steps)
         tile, window = film_under_map(film, grey_hw, density_nhw[n], grid, boxes, steps, SIDE)
-        tiles.append(tile)
-        lungs_hw = evidence.lungs_on_grid(n, *grey_hw.shape)
-        places.append(place_of(tile, window, lungs_hw))
-        truth_hw = evidence.finding_on_grid(n, finding, *grey_hw.shape) if film.label == 1 else None
+        if n in on_sheet:
+            tiles.append(tile)
+        if by_lot[n]:
+            lungs_hw = evidence.lungs_on_grid(n, *grey_hw.shape) if by_lungs else None
+            places.append(place_of(tile, window, lungs_hw))
+        if film.label == 1:
+            truth_hw = evidence.finding_on_grid(n, finding, *grey_hw.shape)
         if truth_hw is not None:
             scenes[n] = scene_of(grey_hw, truth_hw, steps)
         progress(n + 1, len(judged))
-    write_sheet(folder / "contact_sheet.png", tiles, finding, method, caution, synthetic=synthetic)
+    kinds = [film.kind for film in judged]
+    counts = {kind: kinds.count(kind) for kind in KINDS if kind in kinds}
+    write_sheet(
+        folder / "contact_sheet.png", tiles, counts, finding, method, caution, synthetic=synthetic
+    )
     units = units_of(np.array(predictions.patient_id_n, dtype=object))
     rng = np.random.default_rng(0)
-    kinds = [film.kind for film in judged]
-    attention = attention_over(places, kinds, label_n, units, rng)
-    about = f"{ALIGNED[attention.aligned_by]}; {caution}"
+    chosen_kinds = [kind for kind, chosen in zip(kinds, by_lot, strict=True) if chosen]
+    attention = attention_over(places, chosen_kinds, label_n[by_lot], units.where(by_lot), rng)
+    drawn_from = f"{len(places):,} of {len(judged):,} films, drawn by lot; "
+    drawn_from = drawn_from if len(places) < len(judged) else ""
+    about = f"{drawn_from}{ALIGNED[attention.aligned_by]}; {caution}"
     write_mean_maps(
         folder / "mean_maps.png", attention.means, finding, method, about, synthetic=synthetic
     )
@@ -165,7 +236,8 @@ def _of_finding(
             calibrate=calibrate,
         )  # fmt: skip
         localised = [_plain(asdict(each)) for each in found]
-    return attention_figures(attention, threshold) | {"localisation": localised}
+    told = attention_figures(attention, threshold)
+    return told | {"kinds": counts, "localisation": localised}
 
 
 def _known_maps(

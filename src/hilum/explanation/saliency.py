@@ -6,6 +6,7 @@ network to differentiate stand in `gradients`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -16,7 +17,7 @@ from scipy import ndimage
 
 from hilum.bundle import Bundle
 from hilum.data.preprocessing import Window
-from hilum.explanation.grid import Grid, grid_of_engine
+from hilum.explanation.grid import Grid, grid_of_engine, placed
 from hilum.explanation.head import Head, head_of, refuse_other_head
 from hilum.predict import Answer
 
@@ -28,6 +29,7 @@ NAMES: Mapping[Method, str] = {
     "integrated_gradients": "Integrated gradients",
     "occlusion": "Occlusion",
 }
+LAST = "last feature map"  # that the head pools, whatever its network calls it
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,17 @@ class Saliency:
             return self.map_nfhw
         rows, columns = self.map_nfhw.shape[-2:]
         return self.map_nfhw * np.float32(rows * columns)
+
+
+def same_maps(method: Method, layer: str) -> str:
+    """One name for all that makes the same maps of a classifier, for what is kept about them.
+
+    layer: as `Saliency` has it. At the map that a linear head pools HiResCAM is Grad-CAM, whoever
+    computes it.
+    """
+    if method == "hires_cam" and layer.startswith(LAST):
+        method = "grad_cam"
+    return f"{method} at {re.sub(r' [(].*?[)]', '', layer)}"
 
 
 @dataclass
@@ -89,9 +102,9 @@ class GradCam:
         if self._map_nfhw is None:
             raise ValueError("no film was passed")
         rows, columns = self._map_nfhw.shape[-2:]
-        tiles = Grid.of_tiles(self.bundle.manifest.engine.input_size, rows)
-        grid = grid_of_engine(self.bundle.engine) or tiles
-        layer = f"last feature map, {rows} × {columns}"
+        side = self.bundle.manifest.engine.input_size
+        grid = placed(grid_of_engine(self.bundle.engine), side, rows)
+        layer = f"{LAST}, {rows} × {columns}"
         return Saliency("grad_cam", layer, self._map_nfhw, grid)
 
 

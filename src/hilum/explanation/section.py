@@ -32,17 +32,9 @@ from hilum.explanation.report import (
 from hilum.explanation.saliency import NAMES
 from hilum.units import units_of
 
-FILMS = 1000  # as many films, drawn by lot, tell where a classifier looks to a few percent
 FILE = "attention.json"
 TITLE = "Where it looks"
 _SHOWN = 192  # pixels a side of a mean map on the page
-
-
-def drawn_by_lot(n: int) -> NDArray[np.bool_]:
-    """Which of n films stand for all of them: FILMS at most, the same at every call."""
-    chosen_n = np.zeros(n, dtype=np.bool_)
-    chosen_n[np.random.default_rng(0).permutation(n)[:FILMS]] = True
-    return chosen_n
 
 
 def supplement(
@@ -85,13 +77,14 @@ def _attention(
     predictions, saliency = explanation.predictions, explanation.saliency
     finding = predictions.findings[f]
     judged = judged_by(predictions, finding, settings.thresholds[finding])
-    places = []
+    by_lungs, places = evidence.of_all_lungs, []
     for n, (film, map_hw) in enumerate(zip(judged, saliency.densities()[:, f], strict=True)):
         grey_hw = explanation.cohort.radiograph(n)
         tile, window = film_under_map(
             film, grey_hw, map_hw, saliency.grid, (), settings.steps, SIDE
         )
-        places.append(place_of(tile, window, evidence.lungs_on_grid(n, *grey_hw.shape)))
+        lungs_hw = evidence.lungs_on_grid(n, *grey_hw.shape) if by_lungs else None
+        places.append(place_of(tile, window, lungs_hw))
     return attention_over(
         places,
         [film.kind for film in judged],

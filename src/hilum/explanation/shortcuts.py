@@ -178,7 +178,7 @@ class _Lungs:
     def __init__(self, cohort: Cohort, evidence: Evidence) -> None:
         self._evidence = evidence
         self._place = {index: n for n, index in enumerate(cohort.table.index.tolist())}
-        self.known = all(evidence.of_lungs(n) for n in range(len(cohort)))
+        self.known = evidence.of_all_lungs
 
     def on(self, index: int, shape: tuple[int, ...]) -> Bools | None:
         """Bool of this shape, for the film of this row of the table."""
