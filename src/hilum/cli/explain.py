@@ -252,8 +252,10 @@ def caution_of(bundle: Bundle, method: Method, layer: str) -> str:
     unsure = [each.question for each in verdicts if each.passed is None]
     alone = f" (asked for {verdicts[0].finding} alone)" if len(bundle.findings) > 1 else ""
     if failed:
-        said = ", ".join(f"{each.question} ({each.source}, {each.n} films)" for each in failed)
-        return f"this method FAILED on this classifier: {said}{alone}"
+        asked = {(each.n, each.source) for each in failed}
+        on = " and ".join(f"{n:,} films of {source}" for n, source in sorted(asked))
+        questions = ", ".join(each.question for each in failed)
+        return f"this method FAILED on this classifier: {questions}, on {on}{alone}"
     told = f", undecided: {', '.join(unsure)}" if unsure else ""
     return f"stood its sanity checks{told}{alone}"
 

@@ -123,7 +123,8 @@ def _section(
         "attention",
         "Attention by zone of the chest",
         "The share of what speaks for the finding that lies in each sixth of the frame, by label, "
-        f"with its interval; {ALIGNED[attention.aligned_by]}.",
+        "with its interval, over the films of which anything does; "
+        f"{ALIGNED[attention.aligned_by]}.",
         f"Attention of {finding} by zone: {_most(attention)}.",
         (5.2, 3.6),
         partial(draw_zones, attention.zones),
