@@ -15,6 +15,7 @@ from hilum.cli.explain import explain
 from hilum.cli.predict import predict
 from hilum.cli.reproduce import reproduce
 from hilum.cli.runs import runs
+from hilum.cli.stress import stress
 from hilum.cli.train import train
 
 app = typer.Typer(
@@ -48,6 +49,7 @@ app.command()(train)
 app.command()(evaluate)
 app.command()(predict)
 app.command()(explain)
+app.command()(stress)
 app.command()(compare)
 app.command()(runs)
 app.add_typer(bundle_app, name="bundle")

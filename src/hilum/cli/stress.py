@@ -1,0 +1,134 @@
+"""`hilum stress`: how a bundle holds up when films are not as they should be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hilum.cli.options import Data, Json, Option, Out
+
+if TYPE_CHECKING:
+    from hilum.robustness.stress import Stress
+
+
+def stress(
+    bundle: Annotated[Path, typer.Argument(help="A bundle, or the folder that holds one.")],
+    on: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SOURCE[:ROLE]",
+            help="By default the bundle's own source, role test. SOURCE:all takes every image.",
+        ),
+    ] = None,
+    out: Out = Path("stressed"),
+    corruption: Annotated[
+        list[str] | None, typer.Option(help="Such as blur; may be repeated. Otherwise all.")
+    ] = None,
+    severity: Annotated[
+        list[int] | None,
+        typer.Option(min=1, max=5, help="1 to 5; may be repeated. Otherwise all five."),
+    ] = None,
+    data: Data = None,
+    option: Option = None,
+    allow_seen: Annotated[
+        bool,
+        typer.Option(
+            "--allow-seen", help="Go on with images or patients that the bundle was made from."
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Judge a bundle under acquisition faults and artefacts, each at five severities.
+
+    Example: hilum stress models/pneumoniamnist --out stressed
+
+    Example: hilum stress models/pneumoniamnist --corruption blur --corruption jpeg --severity 3
+    """
+    from hilum.bundle import load_bundle
+    from hilum.cli.images import asked_for, images_of_role
+    from hilum.cli.judging import output_folder, refuse_inside
+    from hilum.cli.show import counting, print_json, say
+    from hilum.cli.work import open_cohort, open_cohort_or_phantom, tell_broken
+    from hilum.data.faults import SEVERITIES
+    from hilum.data.reading import Quarantine
+    from hilum.robustness.stress import stress as run
+    from hilum.robustness.stress_report import FILES, write_stress
+
+    loaded = load_bundle(bundle)
+    chosen = _chosen(corruption)
+    refuse_inside(out, loaded)
+    settings, role = asked_for(loaded, on or "", option or ())
+    with output_folder(out):
+        open_ = open_cohort if on else open_cohort_or_phantom
+        cohort = open_(settings, loaded.manifest.reading, data)
+        films, warnings = images_of_role(
+            loaded, cohort, role, settings, seen="allow" if allow_seen else "refuse"
+        )
+        quarantine = Quarantine(len(films), settings.broken_limit)
+        with counting("corrupting", "conditions") as progress:
+            found = run(
+                loaded,
+                films,
+                corruptions=chosen,
+                severities=sorted(set(severity or SEVERITIES)),
+                quarantine=quarantine,
+                progress=progress,
+            )
+        tell_broken(quarantine.broken)
+        synthetic = films.synthetic or loaded.manifest.synthetic
+        told = write_stress(
+            out, found, bundle=loaded.digest, source=films.name, synthetic=synthetic
+        )
+        auroc = {f: each["auroc"].value for f, each in found.clean.items()}
+        if role == "test" and not loaded.record_opening(role, films.name, found.n, auroc):
+            say(f"note: {loaded.folder} cannot be written; its ledger lacks this opening")
+    if as_json:
+        print_json({"out": str(out), "warnings": warnings, **told})
+        return
+    if synthetic:
+        say("warning: SYNTHETIC: no patient stands behind these films or this bundle")
+    _say_figures(found)
+    for warning in warnings:
+        print(f"warning: {warning}")
+    print(f"{out}: {', '.join(FILES)}")
+    print(told["note"])
+
+
+def _chosen(names: list[str] | None) -> dict[str, Any]:
+    """Corruptions by name. Raises HilumError for one that is none."""
+    from difflib import get_close_matches
+
+    from hilum.errors import HilumError
+    from hilum.robustness.corruptions import CORRUPTIONS
+
+    for name in names or ():
+        if name not in CORRUPTIONS:
+            near = get_close_matches(name, CORRUPTIONS, n=1)
+            raise HilumError(
+                "--corruption",
+                f"no corruption {name!r}",
+                expected=", ".join(CORRUPTIONS),
+                remedy=f"did you mean {near[0]}?" if near else None,
+            )
+    return {name: CORRUPTIONS[name] for name in names or CORRUPTIONS}
+
+
+def _say_figures(found: Stress) -> None:
+    """Each corruption at its worst, and the mean over all."""
+    for finding, clean in found.clean.items():
+        print(f"{finding}: {found.n:,} films")
+        for name, each in clean.items():
+            print(f"  as they are: {name.replace('_', ' '):20s} {each.in_words()}")
+        mean = found.balanced_accuracy[finding].in_words()
+        print(f"  balanced accuracy over {len(found.conditions)} conditions: {mean}")
+        for corruption in dict.fromkeys(each.corruption for each in found.conditions):
+            rows = [each for each in found.conditions if each.corruption == corruption]
+            worst = min(rows, key=lambda c: c.figures[finding]["balanced_accuracy"].b.value or 0.0)
+            figures = worst.figures[finding]
+            print(
+                f"  {corruption.replace('_', ' '):18s} at its worst, severity {worst.severity}: "
+                f"AUROC {figures['auroc'].b.in_words(3)}, "
+                f"balanced accuracy {figures['balanced_accuracy'].b.in_words(3)}"
+            )
