@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import matplotlib
@@ -31,6 +32,10 @@ SHOWN: Mapping[str, str] = {
 _WORST = 0.3  # a fall of so much is as red as it gets
 _FALL = LinearSegmentedColormap.from_list("fall", [PAPER, "#f3d5c9", PRESENT])
 _DPI = 110
+_NOTE = (
+    "Bold: the paired 95 % interval of the difference from the films as they are leaves nought "
+    "out. Sensitivity, specificity and balanced accuracy at the deployed point."
+)
 
 
 def write_stress(
@@ -80,11 +85,9 @@ def draw(stress: Stress, finding: str, *, synthetic: bool) -> Figure:
             f"{finding}: {stress.n:,} films under corruptions, by severity",
             fontsize=11, weight="bold", color=INK, x=0.02, ha="left",
         )  # fmt: skip
-        figure.supxlabel(
-            "Bold: the paired 95 % interval of the difference from the films as they are leaves "
-            "nought out. Sensitivity, specificity and balanced accuracy at the deployed point.",
-            fontsize=7.5, color=MUTED, x=0.02, ha="left",
-        )  # fmt: skip
+        # Fifteen letters of this size are as wide as an inch.
+        lines = fill(_NOTE, int(15 * wide))
+        figure.supxlabel(lines, fontsize=7.5, color=MUTED, x=0.02, ha="left")
         if synthetic:
             stamp_synthetic(figure)
     return figure
