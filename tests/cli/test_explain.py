@@ -151,6 +151,9 @@ def test_masks_of_some_lungs_align_none_and_a_mask_that_fails_leaves_nothing(
     assert "masks of the lungs for 1 of 6 films" in capsys.readouterr().err
     found = json.loads((out / "explanation.json").read_text())["findings"]["Pneumonia"]
     assert (found["aligned_by"], found["lungs"]) == ("view", None)
+    # What cannot be used is refused before an earlier explanation is taken away.
+    assert run([*arguments, "--boxes", "nowhere.csv"]) == 2
+    assert (out / "explanation.json").exists()
     for n in range(1, 6):
         shutil.copy(masks / "0.png", masks / f"{n}.png")
     Image.fromarray(np.full((20, 64), 255, np.uint8)).save(masks / "5.png")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,13 +13,11 @@ from hilum.cli.options import Data, Json, KeepIds, Option, Out
 
 if TYPE_CHECKING:
     from hilum.bundle import Bundle
-    from hilum.data.cohort import Cohort
     from hilum.data.reading import Quarantine
     from hilum.explanation.evidence import Evidence
     from hilum.explanation.explaining import Explanation
     from hilum.explanation.report import Settings
     from hilum.explanation.saliency import Method
-    from hilum.recipe import DataPart
 
 
 def explain(
@@ -102,6 +99,7 @@ def explain(
     Example: hilum explain models/mine --on rsna:rsna_sample --out explained
     """
     from hilum.bundle import load_bundle
+    from hilum.cli.given import Given, films_to_calibrate_on
     from hilum.cli.images import asked_for, images_of_role
     from hilum.cli.judging import output_folder, refuse_inside
     from hilum.cli.options import refuse_beside
@@ -138,24 +136,24 @@ def explain(
             settings,
             seen="allow" if allow_seen else "leave out" if leave_out_seen else "refuse",
         )
+        given = Given(boxes, masks, lungs, boxes_first)
+        evidence = given.of(films, loaded.findings[0])
         clear(out)
         if sanity is not None:
             from hilum.cli.sanity import check_sanity
 
             check_sanity(loaded, films, out, chosen_method, layer, sanity, data)
-        given = Given(boxes, masks, lungs, boxes_first)
         known = (
             films_to_calibrate_on(loaded, cohort, settings, on, given) if role == "test" else None
         )
         quarantine = Quarantine(len(films), settings.broken_limit)
         _, result = explain_films(
             loaded,
-            films,
+            evidence,
             out,
             quarantine=quarantine,
             method=chosen_method,
             layer=layer,
-            given=given,
             calibrate=known,
             panels=panels,
             keep_ids=keep_ids,
@@ -170,53 +168,6 @@ def explain(
         if role == "test" and not loaded.record_opening(role, films.name, len(films), {}):
             say(f"note: {loaded.folder} cannot be written; its ledger lacks this opening")
     show(result, out, warnings, as_json=as_json)
-
-
-@dataclass(frozen=True)
-class Given:
-    """Evidence that the user names, as the options of `hilum explain` do."""
-
-    boxes: Path | None = None
-    masks: Path | None = None
-    lungs: Path | None = None
-    boxes_first: bool = False
-
-    def of(self, films: Cohort, finding: str, *, needed: bool = True) -> Evidence:
-        """What is known of places on these films; theirs stands for the source's own.
-
-        finding: whose boxes they are where the file does not say
-        needed: whether files that have nothing of these films are refused
-        """
-        from hilum.explanation.evidence import Evidence, boxes_in, masks_in
-
-        if self.boxes is not None:
-            films = boxes_in(self.boxes, films, finding, needed=needed)
-        return Evidence(
-            films,
-            masks_in(self.masks, films, needed=needed) if self.masks else {},
-            masks_in(self.lungs, films, needed=needed) if self.lungs else {},
-            self.boxes_first,
-            of_source=self.boxes is None and self.masks is None,
-        )
-
-
-def films_to_calibrate_on(
-    bundle: Bundle, cohort: Cohort, settings: DataPart, on: str | None, given: Given
-) -> Evidence | None:
-    """Evidence on the bundle's own calibrate films with a finding, of the kind that is asked for;
-    None without any, and on other sources.
-    """
-    import numpy as np
-
-    from hilum.cli.images import images_of_role
-
-    if on and (settings != bundle.data or cohort.name != bundle.manifest.source):
-        return None
-    films, _ = images_of_role(bundle, cohort, "calibrate", settings, seen="allow")
-    evidence = given.of(films, bundle.findings[0], needed=False)
-    present_n = np.asarray((films.label_nf == 1).any(axis=1))
-    keep_n = present_n & np.array([evidence.of_finding(n) for n in range(len(films))])
-    return evidence.where(keep_n) if keep_n.any() else None
 
 
 def method_of(name: str) -> Method:
@@ -276,13 +227,12 @@ def settings_of(bundle: Bundle, found: Explanation) -> Settings:
 
 def explain_films(
     bundle: Bundle,
-    films: Cohort,
+    evidence: Evidence,
     out: Path,
     *,
     quarantine: Quarantine,
     method: Method = "grad_cam",
     layer: str | None = None,
-    given: Given | None = None,
     calibrate: Evidence | None = None,
     panels: int | None = None,
     keep_ids: bool = True,
@@ -290,14 +240,14 @@ def explain_films(
     """Explain films and write all of it into `out`; also returns what stands in
     `explanation.json`.
 
-    calibrate: evidence on the films on which the threshold of maps is set
+    evidence: with the films; calibrate: likewise, of those on which the threshold of maps is set
     """
+    from hilum.cli.given import say_what_is_known
     from hilum.cli.show import counting
     from hilum.data.seen import pseudonymised
     from hilum.explanation.explaining import explain as run
     from hilum.explanation.report import write_explanation
 
-    evidence = (given or Given()).of(films, bundle.findings[0])
     say_what_is_known(evidence)
     if not keep_ids and bundle.manifest.salt is not None:
         evidence = evidence.of_films(pseudonymised(evidence.cohort, bundle.manifest.salt))
@@ -337,18 +287,6 @@ def layer_errors() -> Iterator[None]:
         yield
     except ValueError as error:
         raise HilumError("--layer", str(error)) from error
-
-
-def say_what_is_known(evidence: Evidence) -> None:
-    """Masks of a part of the films, where the figures by lungs hang on all."""
-    from hilum.cli.show import say
-
-    masked = sum(evidence.of_lungs(n) for n in range(len(evidence.cohort)))
-    if 0 < masked < len(evidence.cohort):
-        say(
-            f"note: masks of the lungs for {masked:,} of {len(evidence.cohort):,} films; all are "
-            "laid by what the network sees, and there is no share within the lungs"
-        )
 
 
 def show(result: dict[str, Any], out: Path, warnings: list[str], *, as_json: bool) -> None:

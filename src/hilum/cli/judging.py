@@ -149,7 +149,8 @@ def refuse_inside(out: Path, bundle: Bundle) -> None:
 
 def where_it_looks(bundle: Bundle, films: Cohort, lung_masks: Mapping[int, Path]) -> Supplement:
     """The section of the report on maps; of many films a part, drawn by lot, stands for all."""
-    from hilum.cli.explain import say_what_is_known, settings_of
+    from hilum.cli.explain import settings_of
+    from hilum.cli.given import say_what_is_known
     from hilum.errors import BundleError
     from hilum.explanation.attention import drawn_by_lot
     from hilum.explanation.evidence import Evidence

@@ -56,6 +56,7 @@ def predict(
     from hilum.data.seen import pseudonymised
     from hilum.data.sources.films import films
     from hilum.evaluation.predictions import refuse_suffix
+    from hilum.explanation.evidence import Evidence
     from hilum.explanation.report import clear
     from hilum.predict import predict as run
     from hilum.recipe import source_options
@@ -83,7 +84,8 @@ def predict(
         refuse_inside(explain, loaded)
         with output_folder(explain):
             clear(explain)
-            found, _ = explain_films(loaded, cohort, explain, quarantine=quarantine)
+            evidence = Evidence(cohort)
+            found, _ = explain_films(loaded, evidence, explain, quarantine=quarantine)
         predictions = found.predictions
     else:
         with counting("predicting", "films") as progress:
