@@ -105,6 +105,14 @@ def test_a_corruption_that_is_none_is_refused_with_the_nearest(
     assert not out.exists()
 
 
+def test_what_was_seen_can_be_left_out_or_allowed_but_not_both(
+    small_bundle: Bundle, tmp_path: Path, capsys: Captured
+) -> None:
+    start = ["stress", str(small_bundle.folder), "--out", str(tmp_path / "out")]
+    assert run([*start, "--allow-seen", "--leave-out-seen"]) == 2
+    assert "--leave-out-seen: does not go with --allow-seen" in capsys.readouterr().err
+
+
 @dataclass(frozen=True)
 class OneBroken:
     """Pixels of which one film cannot be read."""

@@ -7,7 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
-from hilum.cli.options import Data, Group, Json, KeepIds, Option, Out, Prevalence
+from hilum.cli.options import (
+    AllowSeen,
+    Data,
+    Group,
+    Json,
+    KeepIds,
+    LeaveOutSeen,
+    On,
+    Option,
+    Out,
+    Prevalence,
+)
 
 _PREDICTIONS = "Of anybody's predictions"
 
@@ -21,25 +32,12 @@ def evaluate(
     bundle: Annotated[
         Path | None, typer.Argument(help="A bundle, or the folder that holds one.")
     ] = None,
-    on: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SOURCE[:ROLE]",
-            help="By default the bundle's own source, role test. SOURCE:all takes every image.",
-        ),
-    ] = None,
+    on: On = None,
     out: Out = Path("outputs"),
     data: Data = None,
     option: Option = None,
-    allow_seen: Annotated[
-        bool,
-        typer.Option(
-            "--allow-seen", help="Go on with images or patients that the bundle was made from."
-        ),
-    ] = False,
-    leave_out_seen: Annotated[
-        bool, typer.Option("--leave-out-seen", help="Leave these out, and go on with the others.")
-    ] = False,
+    allow_seen: AllowSeen = False,
+    leave_out_seen: LeaveOutSeen = False,
     keep_ids: KeepIds = False,
     prevalence: Prevalence = None,
     group: Group = None,
@@ -136,8 +134,7 @@ def evaluate(
             as_json=as_json,
         )
     elif bundle is not None:
-        if allow_seen:
-            options.refuse_beside("--allow-seen", {"--leave-out-seen": leave_out_seen or None})
+        seen = options.what_of_seen(allow_seen, leave_out_seen)
         options.refuse_beside("a BUNDLE", theirs)
         judging.evaluate_on(
             bundle,
@@ -145,7 +142,7 @@ def evaluate(
             data,
             out,
             options=option or (),
-            seen="allow" if allow_seen else "leave out" if leave_out_seen else "refuse",
+            seen=seen,
             keep_ids=keep_ids,
             prevalences=prevalence or (),
             by=by,

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hilum.cli.options import Data, Json, KeepIds, Option, Out
+from hilum.cli.options import (
+    AllowSeen,
+    Data,
+    Json,
+    KeepIds,
+    LeaveOutSeen,
+    On,
+    Option,
+    Out,
+    refuse_beside,
+    what_of_seen,
+)
 
 if TYPE_CHECKING:
     from hilum.bundle import Bundle
@@ -22,13 +33,7 @@ if TYPE_CHECKING:
 
 def explain(
     bundle: Annotated[Path, typer.Argument(help="A bundle, or the folder that holds one.")],
-    on: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SOURCE[:ROLE]",
-            help="By default the bundle's own source, role test. SOURCE:all takes every image.",
-        ),
-    ] = None,
+    on: On = None,
     out: Out = Path("explained"),
     method: Annotated[
         str,
@@ -80,15 +85,8 @@ def explain(
     ] = False,
     data: Data = None,
     option: Option = None,
-    allow_seen: Annotated[
-        bool,
-        typer.Option(
-            "--allow-seen", help="Go on with images or patients that the bundle was made from."
-        ),
-    ] = False,
-    leave_out_seen: Annotated[
-        bool, typer.Option("--leave-out-seen", help="Leave these out, and go on with the others.")
-    ] = False,
+    allow_seen: AllowSeen = False,
+    leave_out_seen: LeaveOutSeen = False,
     keep_ids: KeepIds = False,
     as_json: Json = False,
 ) -> None:
@@ -102,15 +100,13 @@ def explain(
     from hilum.cli.given import Given, films_to_calibrate_on
     from hilum.cli.images import asked_for, images_of_role
     from hilum.cli.judging import output_folder, refuse_inside
-    from hilum.cli.options import refuse_beside
     from hilum.cli.show import say
     from hilum.cli.work import open_cohort, open_cohort_or_phantom, tell_broken
     from hilum.data.reading import Quarantine
     from hilum.errors import HilumError
     from hilum.explanation.report import clear
 
-    if allow_seen:
-        refuse_beside("--allow-seen", {"--leave-out-seen": leave_out_seen or None})
+    seen = what_of_seen(allow_seen, leave_out_seen)
     loaded = load_bundle(bundle)
     chosen_method = method_of(method)
     if chosen_method not in ("grad_cam", "hires_cam"):
@@ -129,13 +125,7 @@ def explain(
     with output_folder(out):
         open_ = open_cohort if on else open_cohort_or_phantom
         cohort = open_(settings, loaded.manifest.reading, data)
-        films, warnings = images_of_role(
-            loaded,
-            cohort,
-            role,
-            settings,
-            seen="allow" if allow_seen else "leave out" if leave_out_seen else "refuse",
-        )
+        films, warnings = images_of_role(loaded, cohort, role, settings, seen=seen)
         given = Given(boxes, masks, lungs, boxes_first)
         evidence = given.of(films, loaded.findings[0])
         clear(out)
@@ -163,7 +153,7 @@ def explain(
             from hilum.cli.shortcuts import look_for_shortcuts
 
             result["shortcuts"] = look_for_shortcuts(
-                loaded, films.where(quarantine.readable_n), out, lungs
+                loaded, evidence.where(quarantine.readable_n), out
             )
         if role == "test" and not loaded.record_opening(role, films.name, len(films), {}):
             say(f"note: {loaded.folder} cannot be written; its ledger lacks this opening")

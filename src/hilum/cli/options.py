@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from hilum.cli.images import Seen
     from hilum.evaluation.subgroups import GroupBy
     from hilum.recipe import DataPart, ReadingPart
 
@@ -17,6 +18,22 @@ Data = Annotated[
     typer.Option(
         help="File or folder of the data set. Otherwise HILUM_DATA, ~/.medmnist, a download."
     ),
+]
+On = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SOURCE[:ROLE]",
+        help="By default the bundle's own source, role test. SOURCE:all takes every image.",
+    ),
+]
+AllowSeen = Annotated[
+    bool,
+    typer.Option(
+        "--allow-seen", help="Go on with images or patients that the bundle was made from."
+    ),
+]
+LeaveOutSeen = Annotated[
+    bool, typer.Option("--leave-out-seen", help="Leave these out, and go on with the others.")
 ]
 Out = Annotated[Path, typer.Option(help="Folder to write to.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -88,6 +105,13 @@ def refuse_outside(flag: str, shares: Sequence[float], *, ends: bool) -> None:
         if not (0 < share < 1 or (ends and share in (0, 1))):
             expected = "a number from 0 to 1" if ends else "a number between 0 and 1, such as 0.05"
             raise HilumError(flag, f"{share:g}", expected=expected)
+
+
+def what_of_seen(allow: bool, leave_out: bool) -> Seen:
+    """What `--allow-seen` and `--leave-out-seen` ask for. Raises HilumError for both at once."""
+    if allow:
+        refuse_beside("--allow-seen", {"--leave-out-seen": leave_out or None})
+    return "allow" if allow else "leave out" if leave_out else "refuse"
 
 
 def refuse_beside(flag: str, others: Mapping[str, object]) -> None:

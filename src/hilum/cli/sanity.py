@@ -56,9 +56,10 @@ def check_sanity(
         raise DataError(films.name, f"no film with {finding}", expected="films with the finding")
     quarantine = Quarantine(int(keep_n.sum()), 0.5)
     with layer_errors():
-        some = explain(
+        explained = explain(
             bundle, films.where(keep_n), method=method, layer=layer, quarantine=quarantine
-        ).cohort
+        )
+    some = explained.cohort
     taken: list[NDArray[np.float32]] = []
     engine_logits(
         bundle.engine,
@@ -66,7 +67,6 @@ def check_sanity(
         some,
         look=lambda answer: taken.append(np.array(answer.image_nchw)),
     )
-    explained = explain(bundle, some, method=method, layer=layer)
     units = units_of(np.array(explained.predictions.patient_id_n, dtype=object))
     saliency = explained.saliency
     with counting("asking the method", "parts") as progress:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hilum.cli.options import Data, Json, Option, Out
+from hilum.cli.options import (
+    AllowSeen,
+    Data,
+    Json,
+    LeaveOutSeen,
+    On,
+    Option,
+    Out,
+    what_of_seen,
+)
 
 if TYPE_CHECKING:
     from hilum.robustness.stress import Stress
@@ -15,13 +24,7 @@ if TYPE_CHECKING:
 
 def stress(
     bundle: Annotated[Path, typer.Argument(help="A bundle, or the folder that holds one.")],
-    on: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SOURCE[:ROLE]",
-            help="By default the bundle's own source, role test. SOURCE:all takes every image.",
-        ),
-    ] = None,
+    on: On = None,
     out: Out = Path("stressed"),
     corruption: Annotated[
         list[str] | None, typer.Option(help="Such as blur; may be repeated. Otherwise all.")
@@ -32,12 +35,8 @@ def stress(
     ] = None,
     data: Data = None,
     option: Option = None,
-    allow_seen: Annotated[
-        bool,
-        typer.Option(
-            "--allow-seen", help="Go on with images or patients that the bundle was made from."
-        ),
-    ] = False,
+    allow_seen: AllowSeen = False,
+    leave_out_seen: LeaveOutSeen = False,
     as_json: Json = False,
 ) -> None:
     """Judge a bundle under acquisition faults and artefacts, each at five severities.
@@ -56,6 +55,7 @@ def stress(
     from hilum.robustness.stress import stress as run
     from hilum.robustness.stress_report import FILES, write_stress
 
+    seen = what_of_seen(allow_seen, leave_out_seen)
     loaded = load_bundle(bundle)
     chosen = _chosen(corruption)
     refuse_inside(out, loaded)
@@ -63,9 +63,7 @@ def stress(
     with output_folder(out):
         open_ = open_cohort if on else open_cohort_or_phantom
         cohort = open_(settings, loaded.manifest.reading, data)
-        films, warnings = images_of_role(
-            loaded, cohort, role, settings, seen="allow" if allow_seen else "refuse"
-        )
+        films, warnings = images_of_role(loaded, cohort, role, settings, seen=seen)
         quarantine = Quarantine(len(films), settings.broken_limit)
         with counting("corrupting", "conditions") as progress:
             found = run(

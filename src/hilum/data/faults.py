@@ -177,22 +177,22 @@ def _moved(
     return np.asarray(ndimage.affine_transform(grey_hw, matrix_22, offset, order=3, mode="nearest"))
 
 
-FAULTS: Mapping[str, Fault] = MappingProxyType(
-    {
-        each.name: each
-        for each in (
-            Fault("under_exposure", _under_exposed, _STOPS),
-            Fault("over_exposure", _over_exposed, _STOPS),
-            Fault("gamma_darker", _gamma, (1.2, 1.45, 1.75, 2.2, 2.8)),
-            Fault("gamma_lighter", _gamma, (0.85, 0.7, 0.57, 0.46, 0.36)),
-            Fault("low_contrast", _flattened, (0.8, 0.65, 0.5, 0.4, 0.3)),
-            Fault("quantum_noise", _mottled, (5600.0, 1800.0, 740.0, 350.0, 155.0)),
-            Fault("blur", _blurred, (0.003, 0.006, 0.010, 0.014, 0.019)),
-            Fault("zoom", _zoomed, (0.95, 0.9, 0.84, 0.77, 0.7)),
-            Fault("shift", _off_centre, (0.03, 0.06, 0.09, 0.13, 0.18)),
-            Fault("rotation", _turned, (3.0, 6.0, 10.0, 15.0, 20.0)),
-        )
-    }
+def by_name(*faults: Fault) -> Mapping[str, Fault]:
+    """Name -> fault, in this order."""
+    return MappingProxyType({each.name: each for each in faults})
+
+
+FAULTS = by_name(
+    Fault("under_exposure", _under_exposed, _STOPS),
+    Fault("over_exposure", _over_exposed, _STOPS),
+    Fault("gamma_darker", _gamma, (1.2, 1.45, 1.75, 2.2, 2.8)),
+    Fault("gamma_lighter", _gamma, (0.85, 0.7, 0.57, 0.46, 0.36)),
+    Fault("low_contrast", _flattened, (0.8, 0.65, 0.5, 0.4, 0.3)),
+    Fault("quantum_noise", _mottled, (5600.0, 1800.0, 740.0, 350.0, 155.0)),
+    Fault("blur", _blurred, (0.003, 0.006, 0.010, 0.014, 0.019)),
+    Fault("zoom", _zoomed, (0.95, 0.9, 0.84, 0.77, 0.7)),
+    Fault("shift", _off_centre, (0.03, 0.06, 0.09, 0.13, 0.18)),
+    Fault("rotation", _turned, (3.0, 6.0, 10.0, 15.0, 20.0)),
 )
 
 

@@ -108,6 +108,16 @@ def lung_share(place: Place) -> tuple[float, float]:
     return inside, float((place.lungs_hw & seen_hw).sum() / max(int(seen_hw.sum()), 1))
 
 
+def resampled_means(
+    value_nk: Floats, units: Units, rng: np.random.Generator, resamples: int
+) -> Floats:
+    """Means over films of each resample of patients, shape (resamples, k)."""
+    return Resampling.of(units, rng, resamples).over(
+        units.unit_n,
+        lambda count_bn: {"mean": count_bn @ value_nk / count_bn.sum(axis=1, keepdims=True)},
+    )["mean"]
+
+
 def mean_estimates(
     value_nk: Floats, names: Sequence[str], units: Units, rng: np.random.Generator, resamples: int
 ) -> Mapping[str, Estimate]:
@@ -120,10 +130,7 @@ def mean_estimates(
     if not n:
         return {name: Estimate.missing("no film has attention", 0) for name in names}
     kept_nk, own = value_nk[known_n], units.where(known_n)
-    drawn_bk = Resampling.of(own, rng, resamples).over(
-        own.unit_n,
-        lambda count_bn: {"mean": count_bn @ kept_nk / count_bn.sum(axis=1, keepdims=True)},
-    )["mean"]
+    drawn_bk = resampled_means(kept_nk, own, rng, resamples)
     return {
         name: percentile(float(value), value_b, n, own)
         for name, value, value_b in zip(names, kept_nk.mean(axis=0), drawn_bk.T, strict=True)

@@ -19,8 +19,8 @@ from torch import nn
 
 from hilum.data.preprocessing import Window
 from hilum.estimates import Estimate
-from hilum.evaluation.intervals import SAME, Resampling, percentile
-from hilum.explanation.attention import mean_estimates
+from hilum.evaluation.intervals import SAME, percentile
+from hilum.explanation.attention import mean_estimates, resampled_means
 from hilum.explanation.gradients import attribute
 from hilum.explanation.grid import Grid
 from hilum.explanation.network import as_films, members_of
@@ -259,10 +259,7 @@ def over_draws(
     if not n:
         return Estimate.missing("the maps are even", 0)
     kept_nd, own = alike_dn[:, known_n].T, units.where(known_n)
-    mean_bd = Resampling.of(own, rng, resamples).over(
-        own.unit_n,
-        lambda count_bn: {"mean": count_bn @ kept_nd / count_bn.sum(axis=1, keepdims=True)},
-    )["mean"]
+    mean_bd = resampled_means(kept_nd, own, rng, resamples)
     drawn_bd = rng.integers(len(alike_dn), size=mean_bd.shape)
     mean_b = np.take_along_axis(mean_bd, drawn_bd, axis=1).mean(axis=1)
     return percentile(float(kept_nd.mean()), mean_b, n, own)

@@ -8,15 +8,13 @@ and what becomes of the file.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from hilum.data.faults import FAULTS, Fault, Film
+from hilum.data.faults import FAULTS, Fault, Film, by_name
 
 _METAL = 0.97  # grey of what lets no ray through
 
@@ -120,13 +118,7 @@ def _rescanned(grey_hw: Film, amount: float, rng: np.random.Generator) -> NDArra
     amount: 0 to 1; the light falls off by so much of full scale from one edge to the other
     """
     height, width = grey_hw.shape
-    angle = np.deg2rad(rng.choice([-1.0, 1.0]) * 4 * amount)
-    cos, sin = np.cos(angle), np.sin(angle)
-    centre = (np.array(grey_hw.shape) - 1) / 2
-    matrix = np.array([[cos, -sin], [sin, cos]])
-    turned_hw = ndimage.affine_transform(
-        grey_hw, matrix, centre - matrix @ centre, order=3, mode="nearest"
-    )
+    turned_hw = FAULTS["rotation"].act(grey_hw, 4 * amount, rng)
     soft_hw = ndimage.gaussian_filter(turned_hw, 0.008 * amount * min(height, width))
     toward = rng.uniform(0, 2 * np.pi)
     y_h, x_w = np.linspace(-0.5, 0.5, height)[:, None], np.linspace(-0.5, 0.5, width)[None, :]
@@ -136,18 +128,13 @@ def _rescanned(grey_hw: Film, amount: float, rng: np.random.Generator) -> NDArra
     return _compressed(lit_hw, 90 - 60 * amount, rng)
 
 
-ARTEFACTS: Mapping[str, Fault] = MappingProxyType(
-    {
-        each.name: each
-        for each in (
-            Fault("banding", _banded, (0.01, 0.02, 0.04, 0.06, 0.09)),
-            Fault("collimation", _collimated, (0.02, 0.05, 0.08, 0.12, 0.16)),
-            Fault("inverted_polarity", _inverted, (0.6, 0.7, 0.8, 0.9, 1.0)),
-            Fault("tubes_and_wires", _with_lines, (1.0, 2.0, 4.0, 6.0, 9.0)),
-            Fault("markers", _marked, (0.04, 0.07, 0.1, 0.14, 0.2)),
-            Fault("jpeg", _compressed, (50.0, 30.0, 18.0, 10.0, 5.0)),
-            Fault("rescan", _rescanned, (0.2, 0.4, 0.6, 0.8, 1.0)),
-        )
-    }
+ARTEFACTS = by_name(
+    Fault("banding", _banded, (0.01, 0.02, 0.04, 0.06, 0.09)),
+    Fault("collimation", _collimated, (0.02, 0.05, 0.08, 0.12, 0.16)),
+    Fault("inverted_polarity", _inverted, (0.6, 0.7, 0.8, 0.9, 1.0)),
+    Fault("tubes_and_wires", _with_lines, (1.0, 2.0, 4.0, 6.0, 9.0)),
+    Fault("markers", _marked, (0.04, 0.07, 0.1, 0.14, 0.2)),
+    Fault("jpeg", _compressed, (50.0, 30.0, 18.0, 10.0, 5.0)),
+    Fault("rescan", _rescanned, (0.2, 0.4, 0.6, 0.8, 1.0)),
 )
-CORRUPTIONS: Mapping[str, Fault] = MappingProxyType({**FAULTS, **ARTEFACTS})
+CORRUPTIONS = by_name(*FAULTS.values(), *ARTEFACTS.values())
