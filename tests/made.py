@@ -53,6 +53,7 @@ def small_recipe(**train: object) -> Recipe:
             "name": "small",
             "input": {"size": 64},
             "train": {"epochs": 1, "batch_size": 16, **train},
+            "abstention": {"examples": 100},
         }
     )
 

@@ -18,8 +18,10 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import safetensors.numpy
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from hilum.abstention import Policy
 from hilum.calibration import Calibrator, ChosenCalibrator, ConformalLimits, OperatingPoint
 from hilum.data.preprocessing import Step
 from hilum.data.seen import Seen
@@ -29,14 +31,16 @@ from hilum.evaluation.results import SetLimits
 from hilum.recipe import RESERVED_POINTS, DataPart, ReadingPart
 
 # 2: any calibrator, with its table; several operating points; conformal limits.
-# 3: how files are read; which images and patients it was made from. Earlier ones are read too.
-SCHEMA = 3
+# 3: how files are read; which images and patients it was made from.
+# 4: when it refers. Earlier ones are read too.
+SCHEMA = 4
 MANIFEST = "bundle.json"
 LEDGER = "openings.jsonl"
 CHECKS = "sanity.jsonl"
 WEIGHTS = "weights.safetensors"
 ENGINE = "openvino/model.xml"
 SEEN = "seen.parquet"
+ABSTENTION = "abstention.safetensors"
 
 NOT_A_DEVICE = "Research use only. Hilum and its bundles are not a medical device."
 
@@ -76,6 +80,8 @@ class Manifest(_Part):
 
     calibrators, conformal, operating_points: per finding, as `hilum.calibration` writes them;
         a finding may lack a point that could not be reached, never the deployed one
+    abstention: limits of the policy by which it refers, whose weights stand in
+        `abstention.safetensors`; None in bundles of schema 1 to 3
     name: of the folder it was written to; the recipe has its own
     meanings: finding -> what a 1 means in the source it was trained on
     salt: of the hashes that stand for ids and images, here and in `seen.parquet`; None, and no such
@@ -94,6 +100,7 @@ class Manifest(_Part):
     calibrators: dict[str, dict[str, Any]]
     operating_points: dict[str, tuple[dict[str, Any], ...]]
     conformal: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    abstention: dict[str, Any] | None = None
     deployed: str
     source: str
     synthetic: bool
@@ -147,6 +154,16 @@ class Bundle:
         """Limits of prediction sets, from `calibrate`; None in bundles of schema 1."""
         plain = self.manifest.conformal.get(finding)
         return None if plain is None else ConformalLimits.from_dict(plain)
+
+    def policy(self) -> Policy | None:
+        """When it refers in place of an answer; None in bundles of schema 1 to 3."""
+        if self.manifest.abstention is None:
+            return None
+        try:
+            arrays = safetensors.numpy.load(self.read(ABSTENTION))
+        except safetensors.SafetensorError as error:
+            raise BundleError(self.folder / ABSTENTION, f"damaged ({error})") from error
+        return Policy.of(arrays, self.manifest.abstention)
 
     @property
     def data(self) -> DataPart:
@@ -385,7 +402,8 @@ def _refuse_foreign_names(manifest: Manifest) -> None:
     for name in manifest.files:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             raise ValueError(f"the file {name} lies outside the bundle")
-    for name in (manifest.engine.file, _weights_of(manifest.engine.file), WEIGHTS):
+    policy = () if manifest.abstention is None else (ABSTENTION,)
+    for name in (manifest.engine.file, _weights_of(manifest.engine.file), WEIGHTS, *policy):
         if name not in manifest.files:
             raise ValueError(f"{name} has no digest")
 

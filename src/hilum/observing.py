@@ -48,14 +48,9 @@ def observe(
     looks: list[dict[str, NDArray[np.float64]]] = []
 
     def look(answer: Answer) -> None:
-        features.append(pooled(answer.feature_nchw))
+        features.append(answer.feature_nd)
         looks.append(appearance(answer.image_nchw[:, 0]))
 
     predictions = predict(bundle, cohort, quarantine=quarantine, progress=progress, look=look)
     columns = {name: np.concatenate([each[name] for each in looks]) for name in ATTRIBUTES}
     return Observed(predictions, np.concatenate(features), pd.DataFrame(columns))
-
-
-def pooled(feature_nchw: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean over the map's cells, shape (n, c)."""
-    return np.asarray(feature_nchw.mean(axis=(2, 3)), dtype=np.float32)

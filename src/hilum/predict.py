@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hilum.abstention import Refused
+from hilum.abstention.policy import refer
 from hilum.bundle import Bundle
 from hilum.calibration import Calibrator
 from hilum.columns import SUBGROUPS
@@ -39,6 +41,11 @@ class Answer:
     logit_nf: NDArray[np.float32]
     feature_nchw: NDArray[np.float32]
 
+    @property
+    def feature_nd(self) -> NDArray[np.float32]:
+        """The mean of the map's cells, which the head is linear in, shape (n, c)."""
+        return np.asarray(self.feature_nchw.mean(axis=(2, 3)), dtype=np.float32)
+
 
 def predict(
     bundle: Bundle,
@@ -50,6 +57,9 @@ def predict(
 ) -> Predictions:
     """Run the bundle on every image of the cohort; synthetic where the films or the bundle are.
 
+    With a policy of abstention the predictions say which films are referred, and why; they have a
+    probability and a decision all the same.
+
     quarantine: takes the films that cannot be read, whose rows the predictions then lack; without
         one the first of them ends the run
     progress: called with the images done and the images in all
@@ -58,24 +68,43 @@ def predict(
     BundleError when the engine cannot be run.
     """
     quarantine = quarantine or Quarantine(len(cohort))
+    policy = bundle.policy()
+    refused: list[Refused] = []
+
+    def look_closer(answer: Answer) -> None:
+        if policy is not None:
+            image_nhw = answer.image_nchw[:, 0]
+            refused.append(policy.look(image_nhw, answer.feature_nd, answer.logit_nf))
+        look(answer)
+
     logit_nf = engine_logits(
         bundle.engine,
         bundle.manifest.preprocessing,
         cohort,
         quarantine=quarantine,
         progress=progress,
-        look=look,
+        look=look_closer,
     )
     read_n = quarantine.readable_n
     if not read_n.any():
         first = next(iter(quarantine.broken.values()), f"{cohort.name}: no film")
         raise DataError(cohort.name, f"no film can be read; {first}")
-    return as_predictions(
+    thresholds = {finding: points["deployed"] for finding, points in bundle.thresholds().items()}
+    predictions = as_predictions(
         cohort.where(read_n),
         logit_nf[read_n],
         {finding: bundle.calibrator(finding) for finding in bundle.findings},
-        {finding: points["deployed"] for finding, points in bundle.thresholds().items()},
+        thresholds,
         synthetic=cohort.synthetic or bundle.manifest.synthetic,
+    )
+    if not refused:
+        return predictions
+    reason_n = Refused.joined(refused).reason_n
+    return predictions.with_referrals(
+        {
+            f: refer(reason_n, predictions.prob(f), thresholds[f], bundle.conformal_limits(f))
+            for f in bundle.findings
+        }
     )
 
 

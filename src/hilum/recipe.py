@@ -324,6 +324,22 @@ class CalibrationPart(_Part):
         return self
 
 
+class AbstentionPart(_Part):
+    """When the bundle refers in place of an answer. Limits come from the calibrate role.
+
+    gate: whether films that are no upright frontal chest radiograph are refused
+    novelty: which measure refuses films unlike those of the train role: "film" (outline and
+        appearance), or one on the network's features: "mahalanobis", "knn", "energy"
+    refusals: the share of calibrate films that gate and novelty may each refuse
+    examples: chest films that the gate learns from, and as many images of anything else
+    """
+
+    gate: bool = True
+    novelty: Literal["film", "mahalanobis", "knn", "energy", "none"] = "film"
+    refusals: float = Field(default=0.02, gt=0, lt=0.5)
+    examples: int = Field(default=4000, ge=100)
+
+
 class SelectPart(_Part):
     """How `train --select robust` chooses among candidates, on train, tune and calibrate alone.
 
@@ -391,6 +407,7 @@ class Recipe(_Part):
     train: TrainPart = TrainPart()
     augmentation: AugmentationPart = AugmentationPart()
     calibration: CalibrationPart = CalibrationPart()
+    abstention: AbstentionPart = AbstentionPart()
     select: SelectPart = SelectPart()
     sweep: SweepPart = SweepPart()
 

@@ -7,8 +7,8 @@ else's tables are read by `reading`.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,8 @@ class Predictions:
     table: `image_id, patient_id`, then per finding `label_…` (1, 0, missing = unknown),
         `logit_…` (raw, before calibration; missing where nobody knows it) and `prob_…`
         (calibrated, in [0, 1]), then the decision (0 or 1 at the deployed point: `decision` for
-        one finding, `decision_…` for many), then any subgroup columns
+        one finding, `decision_…` for many), then, of a bundle that may refer, why it does (`refer`
+        or `refer_…`: a word, empty where it answers), then any subgroup columns
     where: what an error names: the file, or "predictions"
     synthetic: True when no patient stands behind the images
     Raises EvaluationError on a table that is none of this.
@@ -102,7 +103,8 @@ class Predictions:
     @property
     def group_columns(self) -> tuple[str, ...]:
         """What figures may be broken down by: every column but the standard ones."""
-        standard = standard_columns(self.findings)
+        referrals = [refer_column(finding, self.findings) for finding in self.findings]
+        standard = [*standard_columns(self.findings), *referrals]
         return tuple(str(name) for name in self.table.columns if name not in standard)
 
     @property
@@ -131,6 +133,24 @@ class Predictions:
     def decision(self, finding: str) -> NDArray[np.int8]:
         """Decisions at the deployed operating point, 0 or 1, shape (n,)."""
         return self.table[decision_column(finding, self.findings)].to_numpy(dtype=np.int8)
+
+    def referrals(self, finding: str) -> NDArray[np.object_] | None:
+        """Why each image is referred, "" where it is answered, shape (n,); None where nothing says
+        whether the classifier may refer.
+        """
+        name = refer_column(finding, self.findings)
+        if name not in self.table.columns:
+            return None
+        return self.table[name].fillna("").astype(str).to_numpy(dtype=object)
+
+    def with_referrals(self, reason: Mapping[str, NDArray[np.str_]]) -> Predictions:
+        """The same, and why each image is referred: finding -> a word or "", shape (n,)."""
+        table = self.table.copy()
+        at = len(standard_columns(self.findings))
+        for k, finding in enumerate(self.findings):
+            values = pd.Series(reason[finding].tolist(), dtype="str", index=table.index)
+            table.insert(at + k, refer_column(finding, self.findings), values)
+        return replace(self, table=table)
 
     def _floats(self, kind: str, finding: str) -> NDArray[np.float64]:
         return self.table[column(kind, finding)].to_numpy(dtype=np.float64, na_value=np.nan)
@@ -201,8 +221,13 @@ def decision_column(finding: str, findings: Sequence[str]) -> str:
     return "decision" if len(findings) == 1 else column("decision", finding)
 
 
+def refer_column(finding: str, findings: Sequence[str]) -> str:
+    """`refer` where there is one finding, `refer_…` where there are several."""
+    return "refer" if len(findings) == 1 else column("refer", finding)
+
+
 def standard_columns(findings: Sequence[str]) -> list[str]:
-    """The columns that every table has; whatever else it has are subgroups."""
+    """The columns that every table has; but for `refer…`, whatever else it has are subgroups."""
     return [
         "image_id",
         "patient_id",

@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.numpy
 import torch
 from numpy.typing import NDArray
 from scipy.special import expit
 
 from hilum.bundle import (
+    ABSTENTION,
     SEEN,
     WEIGHTS,
     Agreement,
@@ -48,6 +50,7 @@ from hilum.model.classifier import Classifier
 from hilum.model.ensemble import Ensemble
 from hilum.predict import as_predictions, engine_logits
 from hilum.recipe import Recipe
+from hilum.training.abstaining import Kept, fit_abstention
 from hilum.training.card import model_card
 from hilum.training.checkpoint import save_tensors
 from hilum.training.engine import export_engine
@@ -159,11 +162,16 @@ def _manifest(
 ) -> Manifest:
     """Export the engine into the draft, fit what `calibrate` fixes, and say all of it."""
     engine = export_engine(classifier, recipe.input.size, draft / "openvino")
-    used: tuple[Role, ...] = ("tune", "calibrate")
-    logit_nf = {role: engine_logits(engine, steps, roles[role]) for role in used}
+    calibrate = Kept()
+    logit_nf: dict[Role, NDArray[np.float64]] = {
+        "tune": engine_logits(engine, steps, roles["tune"]),
+        "calibrate": engine_logits(engine, steps, roles["calibrate"], look=calibrate.keep),
+    }
     agreement = _agreement(classifier, logit_nf["calibrate"], steps, roles["calibrate"])
     faulty_knf = _under_faults(engine, steps, roles["calibrate"], recipe.calibration.faults)
     fitted = _calibrate(logit_nf["calibrate"], faulty_knf, roles["calibrate"], recipe)
+    policy = fit_abstention(engine, steps, roles["train"], calibrate, recipe)
+    safetensors.numpy.save_file(policy.arrays(), draft / ABSTENTION)
     mean, std = classifier.statistics
     return Manifest(
         name=recipe.name,
@@ -182,6 +190,7 @@ def _manifest(
             for f, each in fitted.items()
         },
         conformal={f: each.limits.to_dict() for f, each in fitted.items()},
+        abstention=policy.to_dict(),
         deployed=recipe.calibration.deployed,
         source=cohort.name,
         synthetic=cohort.synthetic,

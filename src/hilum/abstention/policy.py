@@ -1,0 +1,185 @@
+"""The policy: gate, then novelty, then the prediction set, and only then an answer.
+
+It is fitted on the train and calibrate roles, kept in the bundle, and asked by `hilum.predict`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hilum.abstention.gate import Gate, fit_gate
+from hilum.abstention.novelty import MEASURES, Arrays, Floats, Novelty, fit_novelty
+from hilum.abstention.outline import thumbnails
+from hilum.calibration import ConformalLimits
+from hilum.errors import BundleError
+
+# In the order in which they are asked.
+REASONS: Mapping[str, str] = {
+    "gate": "does not look like an upright frontal chest radiograph",
+    "novelty": "unlike the films that the classifier was made from",
+    "conformal": "too uncertain: its prediction set does not hold the decision alone",
+}
+ANSWERED = ""
+_NONE = "none"
+
+
+@dataclass(frozen=True)
+class Refused:
+    """What films are refused for before any finding is looked at.
+
+    gate_n: the gate's log odds of a frontal chest film; NaN without a gate
+    novelty: measure -> score, above 1 is strange; reason_n: of REASONS, or "", shape (n,)
+    """
+
+    gate_n: NDArray[np.float64]
+    novelty: Mapping[str, NDArray[np.float64]]
+    reason_n: NDArray[np.str_]
+
+    @classmethod
+    def joined(cls, parts: list[Refused]) -> Refused:
+        """Batches as one."""
+        return cls(
+            np.concatenate([part.gate_n for part in parts]),
+            {
+                name: np.concatenate([part.novelty[name] for part in parts])
+                for name in parts[0].novelty
+            },
+            np.concatenate([part.reason_n for part in parts]),
+        )
+
+
+@dataclass(frozen=True)
+class Policy:
+    """When a bundle refers.
+
+    gate: None when the recipe wants none; novelty: every measure
+    deciding: which of MEASURES refuses, or "none"
+    refusals: the share of calibrate films that gate and novelty may each refuse
+    films: how many calibrate films set the limits
+    """
+
+    gate: Gate | None
+    novelty: Novelty
+    deciding: str
+    refusals: float
+    films: int
+
+    def look(self, image_nhw: Floats, feature_nd: Floats, logit_nf: Floats) -> Refused:
+        """What gate and novelty say of a batch.
+
+        image_nhw: greys in [0, 1] as the network was given them; feature_nd: pooled features
+        logit_nf: raw logits
+        """
+        n = len(image_nhw)
+        reason_n = np.full(n, ANSWERED, dtype="<U9")
+        gate_n = np.full(n, np.nan)
+        novelty = self.novelty.score(image_nhw, feature_nd, logit_nf)
+        if self.deciding != _NONE:
+            reason_n[novelty[self.deciding] > 1] = "novelty"
+        if self.gate is not None:
+            gate_n = self.gate.score(thumbnails(image_nhw))
+            reason_n[gate_n < self.gate.limit] = "gate"
+        return Refused(gate_n, novelty, reason_n)
+
+    def in_words(self) -> str:
+        """What is asked, in order, and at what cost of films that nothing is wrong with."""
+        asked = ["frontal chest gate"] if self.gate is not None else []
+        asked += [f"novelty ({self.deciding})"] if self.deciding != _NONE else []
+        at_most = f"at most {100 * self.refusals:g} % each of {self.films:,} calibrate films"
+        return f"{', then '.join([*asked, 'prediction set'])}; {at_most} refused"
+
+    def arrays(self) -> dict[str, NDArray[np.float32]]:
+        """For a safetensors file."""
+        gate = {} if self.gate is None else self.gate.arrays()
+        return {**gate, **self.novelty.arrays()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Limits and settings, for strict JSON."""
+        return {
+            "gate": None if self.gate is None else {"limit": self.gate.limit},
+            "novelty": {
+                "deciding": self.deciding,
+                "limits": {
+                    name: limit if np.isfinite(limit) else None
+                    for name, limit in self.novelty.limits.items()
+                },
+            },
+            "refusals": self.refusals,
+            "films": self.films,
+        }
+
+    @classmethod
+    def of(cls, arrays: Arrays, plain: Mapping[str, Any]) -> Self:
+        """The inverse of `arrays` and `to_dict`. Raises BundleError on others."""
+        try:
+            gate, deciding = plain["gate"], str(plain["novelty"]["deciding"])
+            if deciding not in (*MEASURES, _NONE):
+                raise ValueError(f"no measure of novelty {deciding!r}")
+            return cls(
+                None if gate is None else Gate.of(arrays, gate),
+                Novelty.of(arrays, plain["novelty"]),
+                deciding,
+                float(plain["refusals"]),
+                int(plain["films"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise BundleError("the policy of abstention", f"damaged ({error})") from error
+
+
+def refer(
+    reason_n: NDArray[np.str_],
+    prob_n: Floats,
+    threshold: float,
+    limits: ConformalLimits | None,
+) -> NDArray[np.str_]:
+    """Why a finding's answer is withheld, of REASONS, or "" where it is given, shape (n,).
+
+    reason_n: what gate and novelty said; prob_n: calibrated probability; threshold: deployed
+    limits: of prediction sets, None without them
+    An answer is given when the set holds the decision's class and no other.
+    """
+    found_n = reason_n.copy()
+    if limits is None:
+        return found_n
+    prob_n = np.asarray(prob_n, dtype=np.float64)
+    present_n, absent_n = prob_n >= limits.present_from, prob_n <= limits.absent_to
+    decided_n = np.where(prob_n >= threshold, present_n & ~absent_n, absent_n & ~present_n)
+    found_n[(reason_n == ANSWERED) & ~decided_n] = "conformal"
+    return found_n
+
+
+def fit_policy(
+    train: tuple[Floats, Floats, Floats],
+    y_n: Floats,
+    calibrate: tuple[Floats, Floats, Floats],
+    synthetic_nhw: Floats,
+    *,
+    gate: bool,
+    novelty: str,
+    refusals: float,
+    examples: int,
+    rng: np.random.Generator,
+) -> Policy:
+    """Fit gate and novelty.
+
+    train, calibrate: image_nhw, feature_nd and logit_nf of the roles' films; train may be a part
+    y_n: train labels of the first finding; synthetic_nhw: thumbnails of phantoms for the gate
+    novelty: of MEASURES, or "none"
+    """
+    fitted = fit_novelty(train, y_n, calibrate, refusals=refusals, rng=rng)
+    opened = None
+    if gate:
+        opened = fit_gate(
+            thumbnails(train[0]),
+            synthetic_nhw,
+            thumbnails(calibrate[0]),
+            examples=examples,
+            refusals=refusals,
+            rng=rng,
+        )
+    return Policy(opened, fitted, novelty, refusals, len(calibrate[0]))
