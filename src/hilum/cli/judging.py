@@ -234,9 +234,16 @@ def _evaluate_and_report(
     """
     import numpy as np
 
+    from hilum.abstention import REASONS
     from hilum.bundle import sha256_of
     from hilum.evaluation import evaluate
-    from hilum.evaluation.report import Facts, installed_versions, write_report
+    from hilum.evaluation.report import (
+        Facts,
+        Supplement,
+        installed_versions,
+        referral_supplement,
+        write_report,
+    )
 
     with counting("evaluating", "findings") as progress:
         evaluation = evaluate(
@@ -260,6 +267,11 @@ def _evaluate_and_report(
         facts = replace(facts, model=manifest, openings=tuple(bundle.openings()))
     if file is not None:
         facts = replace(facts, predictions_file=str(file), predictions_sha256=sha256_of(file))
+    deployed = {
+        finding: evaluation.operating_points[finding]["deployed"].threshold
+        for finding in predictions.findings
+    }
+    supplement = referral_supplement(predictions, deployed, REASONS) + (supplement or Supplement())
     written = write_report(
         out, predictions, evaluation, image_of=image_of, facts=facts, supplement=supplement
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -41,10 +42,13 @@ def predict(
 ) -> None:
     """Give each film its probability and the decision at the deployed operating point.
 
+    A bundle that knows when not to answer says which films it refers to a reader, and why.
+
     Example: hilum predict models/pneumoniamnist films/ --out predictions.csv
     """
     import pandas as pd
 
+    from hilum.abstention import REASONS
     from hilum.bundle import load_bundle
     from hilum.cli.explain import explain_films
     from hilum.cli.images import is_source
@@ -107,6 +111,11 @@ def predict(
                 pd.DataFrame(unread, columns=["image_id", "reason"]).to_csv(draft, index=False)
             say(f"{beside}: {len(unread):,} films that could not be read")
     thresholds = loaded.thresholds()
+    unknown = [""] * len(predictions)
+    refers = {
+        finding: unknown if (said := predictions.referrals(finding)) is None else said
+        for finding in predictions.findings
+    }
     rows = [
         {
             "image_id": image_id,
@@ -114,6 +123,7 @@ def predict(
             "probability": round(float(predictions.prob(finding)[i]), 6),
             "decision": int(predictions.decision(finding)[i]),
             "threshold": thresholds[finding]["deployed"],
+            "refer": refers[finding][i] or None,
         }
         for i, image_id in enumerate(predictions.image_id_n)
         for finding in predictions.findings
@@ -133,12 +143,15 @@ def predict(
             }
         )
     elif out is not None:
-        print(f"{out}: {len(predictions):,} films")
+        counts = Counter(row["refer"] for row in rows if row["refer"])
+        by = ", ".join(f"{n:,} by {reason}" for reason, n in counts.items())
+        print(f"{out}: {len(predictions):,} films" + (f"; referred: {by}" if by else ""))
     else:
         for row in rows:
             sign = ">=" if row["decision"] else "<"
+            referred = f"; refer: {REASONS[str(row['refer'])]}" if row["refer"] else ""
             print(
                 f"{row['image_id']}: {row['finding']} {row['probability']:.4f} "
-                f"({sign} {row['threshold']:.4g})"
+                f"({sign} {row['threshold']:.4g}){referred}"
             )
     say("Research use only: not a medical device.")

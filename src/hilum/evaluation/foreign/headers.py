@@ -50,7 +50,8 @@ class Headers:
 class FindingColumns:
     """Where one finding stands in a file: its label, and its probability, its raw logit or both.
 
-    decision: where the decisions made by Hilum stand, None in anybody else's table
+    decision, refer: where the decisions made by Hilum stand, and why it refers; None in anybody
+        else's table
     """
 
     finding: str
@@ -58,6 +59,7 @@ class FindingColumns:
     prob: str | None
     logit: str | None
     decision: str | None = None
+    refer: str | None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Columns:
         """Every column that is read, once."""
         found = [self.image_id, self.patient_id, *self.groups]
         for each in self.findings:
-            found += [each.label, each.prob, each.logit, each.decision]
+            found += [each.label, each.prob, each.logit, each.decision, each.refer]
         return [*dict.fromkeys(name for name in found if name is not None)]
 
     def in_words(self) -> str:
@@ -276,7 +278,9 @@ def _of_family(name: str, search: _Search, families: int) -> FindingColumns:
     decision = "decision" if families == 1 else column("decision", name)
     ours = ["image_id", decision, *(column(kind, name) for kind in ("label", *_SCORES))]
     known = all(each in search.found for each in ours)
-    return FindingColumns(name, label, prob, logit, decision if known else None)
+    refer = "refer" if families == 1 else column("refer", name)
+    referred = refer if known and refer in search.found else None
+    return FindingColumns(name, label, prob, logit, decision if known else None, referred)
 
 
 def _single(name: str | None, headers: Headers, search: _Search) -> FindingColumns:

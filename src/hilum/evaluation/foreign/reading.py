@@ -22,7 +22,12 @@ from hilum.errors import EvaluationError
 from hilum.evaluation.foreign.cells import Cells
 from hilum.evaluation.foreign.headers import Columns, Headers, find_columns
 from hilum.evaluation.foreign.tables import blocks, header_of, listed, noted
-from hilum.evaluation.predictions import Predictions, decision_column, standard_columns
+from hilum.evaluation.predictions import (
+    Predictions,
+    decision_column,
+    refer_column,
+    standard_columns,
+)
 from hilum.evaluation.subgroups.grouping import GroupBy
 
 # Labels (rows times findings) that are read: their evaluation takes half an hour and 5 GB.
@@ -132,6 +137,8 @@ def _kept(cells: Cells, columns: Columns) -> dict[str, _Part]:
             kept[column("prob", each.finding)] = cells.probabilities(each.prob)
         if each.decision is not None:
             kept[column("decision", each.finding)] = cells.labels(each.decision)
+        if each.refer is not None:
+            kept[column("refer", each.finding)] = cells.texts(each.refer)
     for name, group in columns.groups.items():
         kept[group.column] = cells.numbers(name) if group.edges else cells.texts(name)
     return kept
@@ -166,6 +173,9 @@ def _table(
             if decision in parts
             else (table[prob] >= threshold).astype(np.int8)
         )
+    for finding in findings:
+        if (refer := column("refer", finding)) in parts:
+            table[refer_column(finding, findings)] = _text(parts.pop(refer)).fillna("")
     for group in columns.groups.values():
         part = parts.pop(group.column)
         table[group.column] = np.concatenate(part) if group.edges else _group(group.column, part)

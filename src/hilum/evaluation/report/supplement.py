@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from hilum.evaluation.report.blocks import Picture, Section
 
 # Taken away when a later report into the same folder has none of them.
-FILES = ("attention.json",)
-PLOTS = ("attention",)
+FILES = ("attention.json", "referral.json")
+PLOTS = ("attention", "referral")
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,14 @@ class Supplement:
 
     sections: Mapping[str, tuple[Section, ...]] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+
+    def __add__(self, other: Supplement) -> Supplement:
+        """Both, the other's sections after these."""
+        findings = dict.fromkeys((*self.sections, *other.sections))
+        return Supplement(
+            {finding: (*self.of(finding), *other.of(finding)) for finding in findings},
+            {**self.files, **other.files},
+        )
 
     def of(self, finding: str) -> tuple[Section, ...]:
         return self.sections.get(finding, ())
