@@ -120,12 +120,15 @@ class ModelPart(_Part):
 
     features: what the head sees, pooled over the film: the last feature map, or with it the ends of
         the last stages ("stages"; of an EfficientNet the last five blocks)
+    views: how each film is looked at once the network is trained: as it is, or with it moved four
+        ways, in two other exposures, or both, and the mean of the logits (test-time augmentation)
     """
 
     backbone: str = "efficientnet_lite0"
     weights: str = "imagenet"
     dropout: float = Field(default=0.2, ge=0, lt=1)
     features: Literal["last", "stages"] = "last"
+    views: Literal["one", "shifts", "exposures", "both"] = "one"
 
 
 class LossPart(_Part):

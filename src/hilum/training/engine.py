@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hilum.model.classifier import Classifier
-from hilum.model.ensemble import Ensemble
+from hilum.model.views import Network
 from hilum.openvino_runtime import openvino
 
 NAME = "model.xml"
 
 
 class _TwoOutputs(nn.Module):
-    def __init__(self, classifier: Classifier | Ensemble) -> None:
+    def __init__(self, classifier: Network) -> None:
         super().__init__()
         self.classifier = classifier
 
@@ -41,9 +41,7 @@ class _Pooled(nn.Module):
         return self.classifier.feature_map(image_nchw).mean((2, 3))
 
 
-def export_engine(
-    classifier: Classifier | Ensemble, size: int, folder: Path
-) -> tuple[bytes, bytes]:
+def export_engine(classifier: Network, size: int, folder: Path) -> tuple[bytes, bytes]:
     """Write `model.xml` and `model.bin`: image_nchw → logit_nf, feature_nchw; n is free.
 
     size: side of the square input in pixels

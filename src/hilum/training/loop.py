@@ -28,8 +28,8 @@ from hilum.data.shards.order import evaluation_batches, training_batches
 from hilum.errors import TrainingError
 from hilum.evaluation.discrimination import auroc
 from hilum.model.classifier import Classifier
-from hilum.model.ensemble import Ensemble
 from hilum.model.losses import Objective, binary_cross_entropy
+from hilum.model.views import Network
 from hilum.recipe import Recipe, TrainPart
 from hilum.training.augmentation import apply_variation, draw_mixing, draw_variation
 from hilum.training.averaging import PathAverage, State, copied
@@ -414,7 +414,7 @@ class _Fitting:
 
 
 def logits(
-    classifier: Classifier | Ensemble,
+    classifier: Network,
     cohort: Cohort,
     steps: Sequence[Step],
     device: torch.device | str = "cpu",
@@ -427,7 +427,7 @@ def logits(
 
 
 def _logits(
-    classifier: Classifier | Ensemble,
+    classifier: Network,
     cohort: Cohort,
     steps: Sequence[Step],
     batches: Sequence[NDArray[np.intp]],

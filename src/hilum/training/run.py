@@ -46,8 +46,7 @@ from hilum.data.roles import RoleLedger, assign_roles, refuse_broken
 from hilum.data.seen import Seen, pseudonymised
 from hilum.errors import OutputError, TrainingError
 from hilum.evaluation import evaluate
-from hilum.model.classifier import Classifier
-from hilum.model.ensemble import Ensemble
+from hilum.model.views import Network, with_views
 from hilum.predict import as_predictions, engine_logits
 from hilum.recipe import Recipe
 from hilum.training.abstaining import Kept, fit_abstention
@@ -121,6 +120,7 @@ def train(
         classifier = make_classifier(recipe, data, work, fabric=fabric, watcher=run, resume=resume)
         if not main_process():
             return None
+        network = with_views(classifier, recipe.model.views)
         with bundle_draft(target) as draft:
             for file in sorted([*work.glob("metrics.*"), *work.glob("member-*/metrics.*")]):
                 kept = draft / file.relative_to(work)
@@ -130,9 +130,7 @@ def train(
                 (draft / SELECTION).write_text(json.dumps(selection, indent=1), encoding="utf-8")
             save_tensors(classifier.weights(), draft / WEIGHTS)
             seen.write(draft / SEEN)
-            manifest = _manifest(
-                classifier, recipe, cohort, roles, steps, quarantine, draft, record
-            )
+            manifest = _manifest(network, recipe, cohort, roles, steps, quarantine, draft, record)
             told = [each for way in (selection or {}).values() for each in way.get("warnings", ())]
             manifest = manifest.model_copy(
                 update={
@@ -151,7 +149,7 @@ def train(
 
 
 def _manifest(
-    classifier: Classifier | Ensemble,
+    classifier: Network,
     recipe: Recipe,
     cohort: Cohort,
     roles: Mapping[Role, Cohort],
@@ -273,7 +271,7 @@ def _calibrate(
 
 
 def _agreement(
-    classifier: Classifier | Ensemble,
+    classifier: Network,
     logit_nf: NDArray[np.float64],
     steps: Sequence[Step],
     cohort: Cohort,
