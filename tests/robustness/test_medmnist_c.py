@@ -203,7 +203,8 @@ def test_without_the_package_the_verb_says_what_to_install(
     start = ["stress", str(small_bundle.folder), "--out", str(out)]
     assert run([*start, "--family", "medmnist-c"]) == 2
     error = capsys.readouterr().err
-    assert "needs the package medmnistc, which is not installed; pip install medmnistc" in error
+    assert "needs the package medmnistc, which is not installed; pip install medmnistc and " in error
+    assert "apt-get install libmagickwand" in error
     assert "Traceback" not in error
     assert not out.exists()
 

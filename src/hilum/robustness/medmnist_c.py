@@ -28,6 +28,7 @@ from hilum.robustness.relative_error import Reference
 
 NAME = "medmnist-c"
 DATASET = "pneumoniamnist"
+_LIBRARY = "apt-get install libmagickwand-6.q16-6 (Debian 12; elsewhere libmagickwand-dev)"
 _WHERE = f"--family {NAME}"
 _DRAWING = threading.Lock()  # films are read by threads, and NumPy's global generator is one
 
@@ -50,8 +51,8 @@ def medmnist_c() -> Family:
         raise HilumError(
             _WHERE,
             "needs the package medmnistc, which is not installed",
-            remedy="pip install medmnistc, or see docs/robustness.md for less; or use Hilum's own "
-            "corruptions, --family acquisition",
+            remedy=f"pip install medmnistc and {_LIBRARY}, or less by docs/robustness.md; or stay "
+            "with --family acquisition",
         )
     try:
         registry = import_module("medmnistc.corruptions.registry")
@@ -74,8 +75,7 @@ def _lacking(error: ImportError) -> HilumError:
         return HilumError(
             _WHERE,
             "needs ImageMagick's library, which is not installed",
-            remedy="apt-get install libmagickwand-6.q16-6 (Debian 12; from 13 on "
-            "libmagickwand-7.q16-10)",
+            remedy=_LIBRARY,
         )
     if error.name:
         found = f"the package medmnistc needs {error.name}, which is not installed"
