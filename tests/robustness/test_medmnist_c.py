@@ -175,10 +175,10 @@ def test_on_other_films_the_published_errors_are_left_out_and_that_is_said(
     part = ["--on", "pneumoniamnist:calibrate", "--severity", "1", "--out", str(out)]
     assert run([*arguments, *part]) == 0
     printed = capsys.readouterr().out
-    told = "the errors of AlexNet are published of the test films of pneumoniamnist"
-    assert f"warning: no error relative to it: {told}" in printed
-    assert "BE:" not in printed
-    assert json.loads((out / "stress.json").read_text())["relative_error"] == {}
+    told = "AlexNet's errors are of the test films of pneumoniamnist"
+    assert f"BE: not given: {told}" in printed
+    error = json.loads((out / "stress.json").read_text())["relative_error"]["Pneumonia"]
+    assert error["relative"]["reason"] == told
 
 
 def test_a_corruption_of_another_family_is_refused(
@@ -203,7 +203,9 @@ def test_without_the_package_the_verb_says_what_to_install(
     start = ["stress", str(small_bundle.folder), "--out", str(out)]
     assert run([*start, "--family", "medmnist-c"]) == 2
     error = capsys.readouterr().err
-    assert "needs the package medmnistc, which is not installed; pip install medmnistc and " in error
+    assert (
+        "needs the package medmnistc, which is not installed; pip install medmnistc and " in error
+    )
     assert "apt-get install libmagickwand" in error
     assert "Traceback" not in error
     assert not out.exists()

@@ -65,7 +65,7 @@ def test_where_the_reference_errs_less_its_rise_divides_nothing_and_that_is_said
     error = found(wrong_sn, np.zeros(60, bool), present_n, units)
     assert error.left_out == ("glare", "haze")
     assert error.by_corruption["glare"].relative_rise == Estimate.missing(
-        "the error of AlexNet does not rise: 0.0900, and 0.1000 on the films as they are", 60
+        "AlexNet's error does not rise: 0.0900, and 0.1000 on the films as they are", 60
     )
     assert error.by_corruption["glare"].relative.value is not None
     flat = Reference("AlexNet", "mnist", 0.1, {"glare": 0.09})
@@ -78,13 +78,13 @@ def test_a_part_of_the_severities_or_corruptions_is_held_against_no_mean_over_al
     present_n, units, rng = films()
     wrong_sn = {name: rng.random((5, 60)) < 0.3 for name in ("grain", "glare")}
     error = found(wrong_sn, np.zeros(60, bool), present_n, units)
-    assert error.relative.reason == "a mean over 4 corruptions, of which 2 were run"
+    assert error.relative.reason == "2 of 4 corruptions were run"
     assert error.relative_rise.reason == error.relative.reason
     assert error.by_corruption["grain"].relative.value is not None
     whole = {name: rng.random((4, 60)) < 0.3 for name in REFERENCE.corrupted}
     error = found(whole, np.zeros(60, bool), present_n, units)
     for each in (error, *error.by_corruption.values()):
-        assert each.relative.reason == "the errors of AlexNet are means over five severities"
+        assert each.relative.reason == "AlexNet's errors are means over five severities"
         assert each.relative_rise.reason == each.relative.reason
     assert error.by_corruption["haze"].balanced_error.value is not None
 
@@ -97,11 +97,17 @@ def test_films_of_one_class_give_no_error_but_the_reason() -> None:
 
 
 def test_errors_are_held_against_those_on_the_same_films_alone() -> None:
-    assert REFERENCE.why_not("mnist", "test") is None
-    assert REFERENCE.why_not("mnist@224", "test") is None
-    told = "the errors of AlexNet are published of the test films of mnist"
+    assert REFERENCE.beside("mnist", "test") == REFERENCE.beside("mnist@224", "test") == REFERENCE
+    told = "AlexNet's errors are of the test films of mnist"
     for name, role in (("mnist", "calibrate"), ("rsna", "test"), ("mnist2", "test")):
-        assert REFERENCE.why_not(name, role) == told
+        assert REFERENCE.beside(name, role).unfit == told
+    present_n, units, rng = films()
+    wrong_sn = {name: rng.random((5, 60)) < 0.3 for name in REFERENCE.corrupted}
+    unfit = REFERENCE.beside("rsna", "test")
+    error = found(wrong_sn, np.zeros(60, bool), present_n, units, unfit)
+    for each in (error, *error.by_corruption.values()):
+        assert each.relative.reason == each.relative_rise.reason == told
+    assert error.by_corruption["grain"].balanced_error.value is not None
 
 
 def test_intervals_are_percentiles_over_resampled_patients() -> None:

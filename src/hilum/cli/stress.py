@@ -89,10 +89,7 @@ def stress(
         open_ = open_cohort if on else open_cohort_or_phantom
         cohort = open_(settings, loaded.manifest.reading, data)
         films, warnings = images_of_role(loaded, cohort, role, settings, seen=seen)
-        reference = corruptions.reference
-        why_not = reference.why_not(films.name, role) if reference else None
-        if why_not:
-            warnings = [*warnings, f"no error relative to it: {why_not}"]
+        reference = corruptions.reference and corruptions.reference.beside(films.name, role)
         quarantine = Quarantine(len(films), settings.broken_limit)
         with counting("corrupting", "conditions") as progress:
             found = run(
@@ -100,7 +97,7 @@ def stress(
                 films,
                 corruptions=chosen,
                 severities=sorted(set(severity or SEVERITIES)),
-                reference=None if why_not else reference,
+                reference=reference,
                 quarantine=quarantine,
                 progress=progress,
             )
@@ -190,7 +187,7 @@ def _say_relative(error: RelativeError) -> None:
     name = error.reference.name
     print(f"  error as a multiple of {name}'s, BE: {error.relative.in_words()}")
     print(f"  its rise as a multiple of {name}'s, rBE: {error.relative_rise.in_words()}")
-    if error.left_out:
+    if error.relative_rise.value is not None and error.left_out:
         print(
             f"    without {', '.join(error.left_out)}: under these {name} errs less than on the "
             "films as they are, and its rise is no denominator"

@@ -10,7 +10,7 @@ Source: Di Salvo, Doerrich & Ledig 2024, "MedMNIST-C", arXiv 2406.17536, and its
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,21 +28,23 @@ class Reference:
     source: whose test films they are of
     clean: on the films as they are
     corrupted: corruption -> mean over the five severities
+    unfit: why errors on the films at hand cannot be held against these; "" where they can
     """
 
     name: str
     source: str
     clean: float
     corrupted: Mapping[str, float]
+    unfit: str = ""
 
-    def why_not(self, films: str, role: str) -> str | None:
-        """Why errors on these films are none to be held against it; None where they are.
+    def beside(self, films: str, role: str) -> Reference:
+        """The same, unfit unless these are the films that its errors are of.
 
         films: a cohort's name; an edition of the source, such as `source@224`, is of the same films
         """
         if (films.partition("@")[0], role) == (self.source, "test"):
-            return None
-        return f"the errors of {self.name} are published of the test films of {self.source}"
+            return self
+        return replace(self, unfit=f"{self.name}'s errors are of the test films of {self.source}")
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -95,8 +97,8 @@ def relative_error(
     wrong_sn: corruption -> whether a film is wrongly called at each severity, shape (s, n)
     wrong_n: whether it is on the films as they are; present_n: whether it has the finding; (n,)
     units: of the same films
-    What is relative is missing unless all five severities were run, and the means over corruptions
-    unless all of the reference's were.
+    What is relative is missing where the reference is unfit or not all five severities were run,
+    and the means over corruptions unless all of the reference's were.
     """
     n = len(wrong_n)
     left_out = tuple(name for name in reference.left_out if name in wrong_sn)
@@ -119,21 +121,20 @@ def relative_error(
     )
     found = dict(zip(scores, means, strict=True))
     for name in left_out:
-        why = (
-            f"the error of {reference.name} does not rise: {reference.corrupted[name]:.4f}, and "
+        flat = (
+            f"{reference.name}'s error does not rise: {reference.corrupted[name]:.4f}, and "
             f"{reference.clean:.4f} on the films as they are"
         )
-        found["rise", name] = Estimate.missing(why, n)
-    if any(len(each_sn) != len(SEVERITIES) for each_sn in wrong_sn.values()):
-        why = f"the errors of {reference.name} are means over five severities"
-        for of, name in found:
-            if of != "error":
-                found[of, name] = Estimate.missing(why, n)
+        found["rise", name] = Estimate.missing(flat, n)
+    why = reference.unfit
+    if not why and any(len(each_sn) != len(SEVERITIES) for each_sn in wrong_sn.values()):
+        why = f"{reference.name}'s errors are means over five severities"
+    if why:
+        relative = [key for key in found if key[0] != "error"]
+        found |= dict.fromkeys(relative, Estimate.missing(why, n))
     elif set(wrong_sn) != set(reference.corrupted):
-        why = (
-            f"a mean over {len(reference.corrupted)} corruptions, of which {len(wrong_sn)} were run"
-        )
-        found["relative", ""] = found["rise", ""] = Estimate.missing(why, n)
+        part = f"{len(wrong_sn)} of {len(reference.corrupted)} corruptions were run"
+        found["relative", ""] = found["rise", ""] = Estimate.missing(part, n)
     elif not rising:
         found["rise", ""] = Estimate.missing("every corruption is left out", n)
     return RelativeError(
