@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
@@ -37,7 +38,11 @@ class Grain:
 
     def apply(self, image: Image.Image, severity: int) -> np.ndarray:
         type(self).given = image
-        drawn_hwc = np.random.normal(size=(*image.size[::-1], 3))  # noqa: NPY002
+        drawn = []
+        for _ in range(3):
+            drawn.append(np.random.normal(size=image.size[::-1]))  # noqa: NPY002
+            time.sleep(0.0005)  # another thread may come in between
+        drawn_hwc = np.stack(drawn, axis=2)
         return np.clip(np.asarray(image) + (severity + 1) * drawn_hwc, 0, 255).astype(np.uint8)
 
 
