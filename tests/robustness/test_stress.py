@@ -48,6 +48,17 @@ def test_figures_are_those_of_the_corrupted_films(
     called_n = blurred.decision("Pneumonia") == 1
     balanced = (called_n[y_n == 1].mean() + (~called_n[y_n == 0]).mean()) / 2
     assert figures["balanced_accuracy"].b.value == pytest.approx(balanced)
+    sensitivity, missed = figures["sensitivity"], figures["false_negative_rate"]
+    for each, rate in ((clean, missed.a), (blurred, missed.b)):
+        not_called_n = each.decision("Pneumonia")[y_n == 1] == 0
+        assert rate.value == pytest.approx(not_called_n.mean())
+        assert rate.n == (y_n == 1).sum()
+    assert missed.difference.value == pytest.approx(-(sensitivity.difference.value or 0))
+    assert missed.b.low == pytest.approx(1 - (sensitivity.b.high or 0))
+    assert missed.b.high == pytest.approx(1 - (sensitivity.b.low or 0))
+    assert missed.difference.low == pytest.approx(-(sensitivity.difference.high or 0))
+    assert missed.difference.high == pytest.approx(-(sensitivity.difference.low or 0))
+    assert (missed.p, missed.verdict) == (sensitivity.p, sensitivity.verdict)
     # Of one condition the mean is that condition's own.
     assert found.balanced_accuracy["Pneumonia"].value == pytest.approx(balanced)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,15 +20,36 @@ from hilum.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hilum.data.faults import Fault
+    from hilum.robustness.family import Family
+    from hilum.robustness.relative_error import RelativeError
     from hilum.robustness.stress import Stress
+
+
+class Corruptions(StrEnum):
+    """Whose corruptions."""
+
+    ACQUISITION = "acquisition"
+    MEDMNIST_C = "medmnist-c"
 
 
 def stress(
     bundle: Annotated[Path, typer.Argument(help="A bundle, or the folder that holds one.")],
     on: On = None,
     out: Out = Path("stressed"),
+    family: Annotated[
+        Corruptions,
+        typer.Option(
+            help="acquisition: faults at the X-ray unit, and artefacts. medmnist-c: "
+            "PneumoniaMNIST's published ones, and errors relative to AlexNet's; needs the package "
+            "medmnistc."
+        ),
+    ] = Corruptions.ACQUISITION,
     corruption: Annotated[
-        list[str] | None, typer.Option(help="Such as blur; may be repeated. Otherwise all.")
+        list[str] | None,
+        typer.Option(help="One of the family, such as blur; may be repeated. Otherwise all."),
     ] = None,
     severity: Annotated[
         list[int] | None,
@@ -39,11 +61,13 @@ def stress(
     leave_out_seen: LeaveOutSeen = False,
     as_json: Json = False,
 ) -> None:
-    """Judge a bundle under acquisition faults and artefacts, each at five severities.
+    """Judge a bundle under faults and artefacts of films, each at five severities.
 
     Example: hilum stress models/pneumoniamnist --out stressed
 
     Example: hilum stress models/pneumoniamnist --corruption blur --corruption jpeg --severity 3
+
+    Example: hilum stress models/pneumoniamnist --family medmnist-c --out stressed
     """
     from hilum.bundle import load_bundle
     from hilum.cli.images import asked_for, images_of_role
@@ -57,13 +81,15 @@ def stress(
 
     seen = what_of_seen(allow_seen, leave_out_seen)
     loaded = load_bundle(bundle)
-    chosen = _chosen(corruption)
+    corruptions = _family(family)
+    chosen = _chosen(corruption, corruptions)
     refuse_inside(out, loaded)
     settings, role = asked_for(loaded, on or "", option or ())
     with output_folder(out):
         open_ = open_cohort if on else open_cohort_or_phantom
         cohort = open_(settings, loaded.manifest.reading, data)
         films, warnings = images_of_role(loaded, cohort, role, settings, seen=seen)
+        reference = corruptions.reference and corruptions.reference.beside(films.name, role)
         quarantine = Quarantine(len(films), settings.broken_limit)
         with counting("corrupting", "conditions") as progress:
             found = run(
@@ -71,13 +97,19 @@ def stress(
                 films,
                 corruptions=chosen,
                 severities=sorted(set(severity or SEVERITIES)),
+                reference=reference,
                 quarantine=quarantine,
                 progress=progress,
             )
         tell_broken(quarantine.broken)
         synthetic = films.synthetic or loaded.manifest.synthetic
         told = write_stress(
-            out, found, bundle=loaded.digest, source=films.name, synthetic=synthetic
+            out,
+            found,
+            corruptions,
+            bundle=loaded.digest,
+            source=films.name,
+            synthetic=synthetic,
         )
         auroc = {f: each["auroc"].value for f, each in found.clean.items()}
         if role == "test" and not loaded.record_opening(role, films.name, found.n, auroc):
@@ -94,39 +126,69 @@ def stress(
     print(told["note"])
 
 
-def _chosen(names: list[str] | None) -> dict[str, Any]:
-    """Corruptions by name. Raises HilumError for one that is none."""
+def _family(name: Corruptions) -> Family:
+    """Raises HilumError where the package that a family needs is not installed."""
+    if name is Corruptions.MEDMNIST_C:
+        from hilum.robustness.medmnist_c import medmnist_c
+
+        return medmnist_c()
+    from hilum.robustness.corruptions import ACQUISITION
+
+    return ACQUISITION
+
+
+def _chosen(names: list[str] | None, family: Family) -> Mapping[str, Fault]:
+    """Corruptions of a family by name. Raises HilumError for one that is none."""
     from difflib import get_close_matches
 
     from hilum.errors import HilumError
-    from hilum.robustness.corruptions import CORRUPTIONS
 
     for name in names or ():
-        if name not in CORRUPTIONS:
-            near = get_close_matches(name, CORRUPTIONS, n=1)
+        if name not in family.corruptions:
+            near = get_close_matches(name, family.corruptions, n=1)
             raise HilumError(
                 "--corruption",
-                f"no corruption {name!r}",
-                expected=", ".join(CORRUPTIONS),
+                f"no corruption {name!r} in the family {family.name}",
+                expected=", ".join(family.corruptions),
                 remedy=f"did you mean {near[0]}?" if near else None,
             )
-    return {name: CORRUPTIONS[name] for name in names or CORRUPTIONS}
+    return {name: family.corruptions[name] for name in names or family.corruptions}
 
 
 def _say_figures(found: Stress) -> None:
     """Each corruption at its worst, and the mean over all."""
+    height, width = found.first_hw
+    print(f"films are corrupted as they are stored; the first has {width} × {height} pixels")
     for finding, clean in found.clean.items():
         print(f"{finding}: {found.n:,} films")
         for name, each in clean.items():
             print(f"  as they are: {name.replace('_', ' '):20s} {each.in_words()}")
         mean = found.balanced_accuracy[finding].in_words()
         print(f"  balanced accuracy over {len(found.conditions)} conditions: {mean}")
+        if finding in found.relative_error:
+            _say_relative(found.relative_error[finding])
         for corruption in dict.fromkeys(each.corruption for each in found.conditions):
             rows = [each for each in found.conditions if each.corruption == corruption]
             worst = min(rows, key=lambda c: c.figures[finding]["balanced_accuracy"].b.value or 0.0)
             figures = worst.figures[finding]
+            missed = max(
+                (each.figures[finding]["false_negative_rate"].b for each in rows),
+                key=lambda rate: rate.value or 0.0,
+            )
             print(
                 f"  {corruption.replace('_', ' '):18s} at its worst, severity {worst.severity}: "
                 f"AUROC {figures['auroc'].b.in_words(3)}, "
-                f"balanced accuracy {figures['balanced_accuracy'].b.in_words(3)}"
+                f"balanced accuracy {figures['balanced_accuracy'].b.in_words(3)}, "
+                f"false-negative rate up to {missed.in_words(3)}"
             )
+
+
+def _say_relative(error: RelativeError) -> None:
+    name = error.reference.name
+    print(f"  error as a multiple of {name}'s, BE: {error.relative.in_words()}")
+    print(f"  its rise as a multiple of {name}'s, rBE: {error.relative_rise.in_words()}")
+    if error.relative_rise.value is not None and error.left_out:
+        print(
+            f"    without {', '.join(error.left_out)}: under these {name} errs less than on the "
+            "films as they are, and its rise is no denominator"
+        )

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from hilum.data.faults import FAULTS, Fault, Film, by_name
+from hilum.robustness.family import Family
 
 _METAL = 0.97  # grey of what lets no ray through
 
@@ -138,3 +139,4 @@ ARTEFACTS = by_name(
     Fault("rescan", _rescanned, (0.2, 0.4, 0.6, 0.8, 1.0)),
 )
 CORRUPTIONS = by_name(*FAULTS.values(), *ARTEFACTS.values())
+ACQUISITION = Family("acquisition", "hilum", CORRUPTIONS)

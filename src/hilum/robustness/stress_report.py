@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from hilum.evaluation.plots import INK, MUTED, PAPER, PRESENT, stamp_synthetic
 from hilum.evaluation.report.drawing import NO_MATHS, unseen_letters
+from hilum.robustness.family import Family
 from hilum.robustness.stress import Stress
 from hilum.writing import replacing
 
@@ -26,38 +27,49 @@ FILES = ("stress.png", "stress.csv", "stress.json")
 SHOWN: Mapping[str, str] = {
     "auroc": "AUROC",
     "balanced_accuracy": "balanced accuracy",
-    "sensitivity": "sensitivity",
+    "false_negative_rate": "false-negative rate",
     "specificity": "specificity",
+    "ece": "calibration error",
 }
-_WORST = 0.3  # a fall of so much is as red as it gets
+_LOWER_IS_BETTER = ("false_negative_rate", "ece")
+_WORST = 0.3  # worse by so much is as red as it gets
 _FALL = LinearSegmentedColormap.from_list("fall", [PAPER, "#f3d5c9", PRESENT])
 _DPI = 110
 _NOTE = (
     "Bold: the paired 95 % interval of the difference from the films as they are leaves nought "
-    "out. Sensitivity, specificity and balanced accuracy at the deployed point."
+    "out. Balanced accuracy, false-negative rate (1 - sensitivity) and specificity at the deployed "
+    "point."
 )
 
 
 def write_stress(
-    folder: Path, stress: Stress, *, bundle: str, source: str, synthetic: bool
+    folder: Path, stress: Stress, family: Family, *, bundle: str, source: str, synthetic: bool
 ) -> dict[str, Any]:
-    """Write FILES into the folder, with one picture a finding, and return what the JSON says."""
+    """Write FILES into the folder, with one picture a finding, and return what the JSON says.
+
+    family: that the corruptions are of
+    """
     told = {
         "schema": SCHEMA,
         "bundle": bundle,
         "source": source,
         "synthetic": synthetic,
+        "family": family.name,
+        "made_by": family.made_by,
+        "seed": stress.seed,
+        "first_film": {"height": stress.first_hw[0], "width": stress.first_hw[1]},
         "n": stress.n,
         "grouping": stress.grouping,
         "clean": {f: _plain(figures) for f, figures in stress.clean.items()},
         "balanced_accuracy_over_conditions": _plain(stress.balanced_accuracy),
+        "relative_error": _plain(stress.relative_error),
         "conditions": [asdict(each) for each in stress.conditions],
         "note": "Research use only: not a medical device.",
     }
     for k, finding in enumerate(stress.clean):
         name = "stress.png" if k == 0 else f"stress-{k}.png"
         with replacing(folder / name) as draft, unseen_letters():
-            draw(stress, finding, synthetic=synthetic).savefig(
+            draw(stress, finding, family.name, synthetic=synthetic).savefig(
                 draft, format="png", dpi=_DPI, metadata={"Software": "hilum"}
             )
     with (
@@ -70,11 +82,11 @@ def write_stress(
     return told
 
 
-def draw(stress: Stress, finding: str, *, synthetic: bool) -> Figure:
-    """Corruptions down, severities across, a table a figure; redder is a greater fall."""
+def draw(stress: Stress, finding: str, family: str, *, synthetic: bool) -> Figure:
+    """Corruptions down, severities across, a table a figure; redder is worse."""
     rows = list(dict.fromkeys(each.corruption for each in stress.conditions))
     columns = sorted({each.severity for each in stress.conditions})
-    wide = 1.9 + len(SHOWN) * (0.62 * len(columns) + 0.35)
+    wide = 1.9 + len(SHOWN) * max(0.43 * len(columns) + 0.25, 1.6)
     figure = Figure(figsize=(wide, 1.7 + 0.27 * len(rows)), facecolor=PAPER)
     with matplotlib.rc_context(NO_MATHS):
         figure.set_layout_engine("constrained", w_pad=0.06, h_pad=0.06)
@@ -82,7 +94,7 @@ def draw(stress: Stress, finding: str, *, synthetic: bool) -> Figure:
         for ax, figure_name in zip(axes, SHOWN, strict=True):
             _table(ax, stress, finding, figure_name, rows, columns)
         figure.suptitle(
-            f"{finding}: {stress.n:,} films under corruptions, by severity",
+            f"{finding}: {stress.n:,} films under corruptions ({family}), by severity",
             fontsize=11, weight="bold", color=INK, x=0.02, ha="left",
         )  # fmt: skip
         # Fifteen letters of this size are as wide as an inch.
@@ -96,7 +108,8 @@ def draw(stress: Stress, finding: str, *, synthetic: bool) -> Figure:
 def _table(
     ax: Axes, stress: Stress, finding: str, name: str, rows: list[str], columns: list[int]
 ) -> None:
-    fall_rc = np.full((len(rows), len(columns)), np.nan)
+    worse_rc = np.full((len(rows), len(columns)), np.nan)
+    sign = 1 if name in _LOWER_IS_BETTER else -1
     for each in stress.conditions:
         cell = rows.index(each.corruption), columns.index(each.severity)
         found = each.figures[finding][name]
@@ -104,7 +117,7 @@ def _table(
         if found.b.value is None or difference.value is None:
             ax.text(cell[1], cell[0], "–", ha="center", va="center", fontsize=8, color=MUTED)
             continue
-        fall_rc[cell] = -difference.value
+        worse_rc[cell] = sign * difference.value
         told = (
             difference.low is not None
             and difference.high is not None
@@ -114,7 +127,7 @@ def _table(
             cell[1], cell[0], f"{found.b.value:.2f}", ha="center", va="center", fontsize=8,
             color=INK, weight="bold" if told else "normal",
         )  # fmt: skip
-    ax.imshow(np.clip(fall_rc, 0, _WORST), cmap=_FALL, vmin=0, vmax=_WORST, aspect="auto")
+    ax.imshow(np.clip(worse_rc, 0, _WORST), cmap=_FALL, vmin=0, vmax=_WORST, aspect="auto")
     clean = stress.clean[finding][name].value
     as_it_is = "" if clean is None else f"\nas they are {clean:.2f}"
     ax.set_title(f"{SHOWN[name]}{as_it_is}", fontsize=9, color=INK, loc="left")
