@@ -148,7 +148,7 @@ def _with_unseen(coded: Coded, rng: np.random.Generator) -> Coded:
     return Coded(
         np.column_stack([coded.step_sn, coded.step_sn.max(axis=1) + 1]),
         np.column_stack([coded.decile_fn, coded.decile_fn.max(axis=1)]),
-        np.vstack([coded.wave_nq, wave_q]),
+        np.vstack([coded.wave_nq, wave_q.astype(np.float32)]),
         np.append(coded.referred_n, True),
     )
 

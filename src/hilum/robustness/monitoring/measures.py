@@ -15,12 +15,12 @@ from hilum.data.appearance import ATTRIBUTES
 from hilum.robustness.monitoring.days import Stream
 
 WINDOWS = (1, 3, 7)  # days: a failure at once, a plain drift, a slow one
-STEPS = 256  # of the reference, at which distributions are held against one another
+STEPS = 128  # of the reference, at which distributions are held against one another
 DECILES = 10
-FREQUENCIES = 128
+FREQUENCIES = 64
 _MOST_PAIRED = 1000  # films whose distances make the median
 
-Counts = NDArray[np.float64]
+Counts = NDArray[np.floating]  # of films: whole numbers, which 32 bits hold to 16 million
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Coded:
 
     step_sn: NDArray[np.intp]
     decile_fn: NDArray[np.intp]
-    wave_nq: NDArray[np.float64]
+    wave_nq: NDArray[np.float32]
     referred_n: NDArray[np.bool_]
 
     def __len__(self) -> int:
@@ -42,10 +42,13 @@ class Coded:
 
 @dataclass(frozen=True)
 class Tally:
-    """Sums over the films of each of t days, or of t windows of days."""
+    """Sums over the films of each of t days, or of t windows of days.
+
+    below_tsb: films at or below each step; decile_tfb: films in each decile
+    """
 
     n_t: Counts
-    step_tsb: Counts
+    below_tsb: Counts
     decile_tfb: Counts
     wave_tq: Counts
     referred_t: Counts
@@ -62,7 +65,7 @@ class Tally:
             return self
         return Tally(
             summed(self.n_t),
-            summed(self.step_tsb),
+            summed(self.below_tsb),
             summed(self.decile_tfb),
             summed(self.wave_tq),
             summed(self.referred_t),
@@ -74,7 +77,7 @@ class Tally:
             *(
                 each.sum(axis=0, keepdims=True)
                 for each in (
-                    self.n_t, self.step_tsb, self.decile_tfb, self.wave_tq, self.referred_t
+                    self.n_t, self.below_tsb, self.decile_tfb, self.wave_tq, self.referred_t
                 )
             )
         )  # fmt: skip
@@ -130,7 +133,9 @@ class Yardstick:
         ]
         angle_nq = films.feature_nk @ self.frequency_kq
         wave_nq = np.hstack([np.cos(angle_nq), np.sin(angle_nq)]) / np.sqrt(FREQUENCIES)
-        return Coded(np.array(step_sn), np.array(decile_fn), wave_nq, films.referred_n)
+        return Coded(
+            np.array(step_sn), np.array(decile_fn), wave_nq.astype(np.float32), films.referred_n
+        )
 
 
 def _values(films: Stream) -> NDArray[np.float64]:
@@ -143,11 +148,11 @@ def tally(coded: Coded, row_m: NDArray[np.intp], day_m: NDArray[np.intp], days: 
 
     row_m, day_m: which film is drawn, for which day of 0 … days - 1, in the order of days
     """
-    n_t = np.bincount(day_m, minlength=days).astype(np.float64)
+    n_t = np.bincount(day_m, minlength=days).astype(np.float32)
     wave_tq = np.add.reduceat(coded.wave_nq[row_m], np.searchsorted(day_m, np.arange(days)), axis=0)
     return Tally(
         n_t,
-        _histograms(coded.step_sn[:, row_m], day_m, days, 2 * STEPS + 3),
+        np.cumsum(_histograms(coded.step_sn[:, row_m], day_m, days, 2 * STEPS + 3), axis=2),
         _histograms(coded.decile_fn[:, row_m], day_m, days, DECILES),
         wave_tq,
         np.bincount(day_m, weights=coded.referred_n[row_m], minlength=days),
@@ -160,7 +165,7 @@ def _histograms(
     s = len(place_sm)
     cell_sm = (day_m[None] * s + np.arange(s)[:, None]) * places + place_sm
     counted = np.bincount(cell_sm.ravel(), minlength=days * s * places)
-    return counted.reshape(days, s, places).astype(np.float64)
+    return counted.reshape(days, s, places).astype(np.float32)
 
 
 def distances(reference: Tally, window: Tally) -> Counts:
@@ -172,9 +177,8 @@ def distances(reference: Tally, window: Tally) -> Counts:
     square, Gretton et al. 2012, eq. 3. Refusals: the difference of arcsines, Cohen 1988.
     """
     n, m_t = reference.n_t[0], window.n_t
-    below_tsb = np.cumsum(window.step_tsb, axis=2) / m_t[:, None, None]
-    below_sb = np.cumsum(reference.step_tsb[0], axis=1) / n
-    ks_ts = np.abs(below_tsb - below_sb).max(axis=2)
+    apart_tsb = window.below_tsb / m_t[:, None, None] - reference.below_tsb[0] / n
+    ks_ts = np.abs(apart_tsb).max(axis=2)
 
     share_tfb = (window.decile_tfb + 0.5) / (m_t[:, None, None] + DECILES / 2)
     share_fb = (reference.decile_tfb[0] + 0.5) / (n + DECILES / 2)
