@@ -74,10 +74,10 @@ def pool_of(bundle: Bundle, cohort: Cohort, name: str) -> Pool:
 
 
 DRIFTS: dict[str, Callable[[], Cohort]] = {
-    "dose: 0.4 doublings too few": lambda: faulty(films(800, 201), "under_exposed", 1),
-    "dose: 0.8 doublings too few": lambda: faulty(films(800, 202), "under_exposed", 2),
-    "dose: 0.4 doublings too many": lambda: faulty(films(800, 203), "over_exposed", 1),
-    "dose: 0.8 doublings too many": lambda: faulty(films(800, 204), "over_exposed", 2),
+    "dose: 0.4 doublings too few": lambda: faulty(films(800, 201), "under_exposure", 1),
+    "dose: 0.8 doublings too few": lambda: faulty(films(800, 202), "under_exposure", 2),
+    "dose: 0.4 doublings too many": lambda: faulty(films(800, 203), "over_exposure", 1),
+    "dose: 0.8 doublings too many": lambda: faulty(films(800, 204), "over_exposure", 2),
     "blur, severity 1": lambda: faulty(films(800, 205), "blur", 1),
     "blur, severity 3": lambda: faulty(films(800, 206), "blur", 3),
     "blur, severity 5": lambda: faulty(films(800, 207), "blur", 5),
@@ -149,7 +149,7 @@ def main() -> None:
     bundle = load_bundle(options.bundle)
     base = pool_of(bundle, films(options.films, 200), "base")
     began = time.perf_counter()
-    for name, uneven in (("quiet", 0.0), ("quiet, each day its own mix of sites", 0.1)):
+    for name, uneven in (("quiet", 0.0), ("quiet, each day its own mix of sites", 0.5)):
         found = [
             one_run(base, None, seed, uneven=uneven, simulations=options.simulations)
             for seed in range(options.quiet)

@@ -28,6 +28,12 @@ def predict(
             metavar="DIR", help="Also show where each answer comes from: a panel a film, raw maps."
         ),
     ] = None,
+    log: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Also add a line a film to a record, for 'hilum monitor'."
+        ),
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse what is no chest film by its own header.")
     ] = False,
@@ -60,9 +66,13 @@ def predict(
     from hilum.explanation.report import clear
     from hilum.predict import predict as run
     from hilum.recipe import source_options
+    from hilum.robustness.monitoring.answering import answer_on_record
     from hilum.writing import refuse_unwritable, replacing
 
     refuse_outside("--broken-limit", [broken_limit], ends=True)
+    if log is not None:
+        refuse_beside("--log", {"--explain": explain})
+        refuse_unwritable(log)
     if out is not None:
         refuse_suffix(out)
         refuse_unwritable(out.parent)
@@ -87,6 +97,12 @@ def predict(
             evidence = Evidence(cohort)
             found, _ = explain_films(loaded, evidence, explain, quarantine=quarantine)
         predictions = found.predictions
+    elif log is not None:
+        refuse_inside(log, loaded)
+        with counting("predicting", "films") as progress:
+            predictions = answer_on_record(
+                loaded, cohort, log, quarantine=quarantine, progress=progress
+            )
     else:
         with counting("predicting", "films") as progress:
             predictions = run(loaded, cohort, quarantine=quarantine, progress=progress)

@@ -93,6 +93,13 @@ class Drift:
         return np.asarray((self.times_twj > 1).any(axis=(1, 2)))
 
     @property
+    def furthest(self) -> dict[str, NDArray[np.float64]]:
+        """By statistic, the multiple of its limit on each day, of the window that is furthest;
+        0 where a statistic is below 0."""
+        most_tj = self.times_twj.max(axis=1).clip(min=0)
+        return {name: most_tj[:, j] for j, name in enumerate(self.names)}
+
+    @property
     def first(self) -> int | None:
         """The first day with an alarm."""
         return int(np.argmax(self.alarmed_t)) if self.alarmed_t.any() else None
