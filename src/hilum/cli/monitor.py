@@ -61,7 +61,7 @@ def monitor(
     from hilum.robustness.monitoring.drift import drift, first_days
     from hilum.robustness.monitoring.labels import read_labels
     from hilum.robustness.monitoring.report import FILES, write_monitor
-    from hilum.robustness.monitoring.sequential import tests_of
+    from hilum.robustness.monitoring.sequential import judged_claims
 
     refuse_outside("--false-alarms", [false_alarms], ends=False)
     if reference is not None:
@@ -86,7 +86,7 @@ def monitor(
                 horizon=horizon,
                 progress=progress,
             )
-        tests = tests_of(loaded, stream, late.label_nf) if late is not None else []
+        tests = judged_claims(loaded, stream, late.label_nf) if late is not None else []
         if late is not None and late.unknown:
             warnings.append(f"{labels}: {late.unknown:,} films are not in the record")
         if len(found.days) > horizon:

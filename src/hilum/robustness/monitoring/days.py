@@ -69,8 +69,10 @@ class Day:
 
 def stream_of(lines: Sequence[Line], findings: Sequence[str]) -> Stream:
     """Lines as arrays; a film that was answered again counts once, the first time."""
-    first = {line.input: line for line in reversed(lines)}
-    kept = sorted(first.values(), key=lambda line: line.time)
+    first: dict[str, Line] = {}
+    for line in sorted(lines, key=lambda line: line.time):
+        first.setdefault(line.input, line)
+    kept = list(first.values())
     answers = [[line.findings[f] for f in findings] for line in kept]
 
     def table(values: list[list[float]]) -> NDArray[np.float64]:

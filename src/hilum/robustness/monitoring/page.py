@@ -70,7 +70,7 @@ def _about(drift: Drift) -> tuple[str, ...]:
 def _key_figures(drift: Drift) -> Iterator[tuple[str, str, str]]:
     yield "Days with an alarm", f"{int(drift.alarmed_t.sum())}", f"of {len(drift.days)} judged"
     first = drift.first
-    when = "none" if first is None else str(drift.days[first].day.first)
+    when = "none" if first is None else str(drift.days[first].day.first).replace("-", "\N{NON-BREAKING HYPHEN}")
     by = "no statistic above its limit" if first is None else drift.alarms(first)[0].statistic
     yield "First alarm", when, by
     yield "Moved most", (drift.moved or "nothing").replace("_", " "), "of how films look"

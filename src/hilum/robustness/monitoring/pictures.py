@@ -13,6 +13,7 @@ import matplotlib.dates as mdates
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
 from hilum.data.appearance import ATTRIBUTES
@@ -33,7 +34,7 @@ from hilum.evaluation.report.drawing import NO_MATHS
 from hilum.robustness.monitoring.drift import DayFigures, Drift
 from hilum.robustness.monitoring.sequential import SequentialTest
 
-SIZE = (7.6, 3.1)  # inches
+SIZE = (5.9, 2.7)  # inches
 _SMALL = 8.0
 _TOP = 8.0  # times a limit: beyond, a line leaves the plot
 
@@ -200,6 +201,8 @@ def draw_evidence(tests: Sequence[SequentialTest], ax: Axes) -> Axes:
         named.append((float(each.evidence_t[-1]), each.figure))
         ax.axhline(each.limit, color=INK, linewidth=1, linestyle=DASHES, zorder=2)
     ax.set_yscale("log")
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda factor, _: f"{factor:g}"))
+    ax.yaxis.set_minor_locator(NullLocator())
     ax.set_ylabel("evidence, as a factor")
     _finish(ax)
     _name_lines(ax, max(each.date_t[-1] for each in tests if len(each.date_t)), named, INK)
@@ -229,9 +232,9 @@ def _shade_alarms(drift: Drift, ax: Axes) -> None:
 
 
 def _finish(ax: Axes) -> None:
-    locator = mdates.AutoDateLocator(minticks=3, maxticks=8)
+    locator = mdates.AutoDateLocator(minticks=3, maxticks=6)
     ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator))
+    ax.xaxis.set_major_formatter(mdates.DateFormatter("%-d %b"))
     restrain(ax)
     grid(ax, "y")
 

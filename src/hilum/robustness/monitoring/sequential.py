@@ -60,7 +60,7 @@ def evidence(right_m: NDArray[np.bool_], claimed: float) -> NDArray[np.float64]:
     return np.asarray(logsumexp(np.cumsum(step_mk, axis=0), axis=1) - np.log(_BETS))
 
 
-def tests_of(bundle: Bundle, stream: Stream, label_nf: NDArray[np.float64]) -> list[SequentialTest]:
+def judged_claims(bundle: Bundle, stream: Stream, label_nf: NDArray[np.float64]) -> list[SequentialTest]:
     """Sensitivity and specificity of each finding, on the films that were answered and labelled.
 
     label_nf: 1 present, 0 absent, NaN not known yet, rows and findings as in the stream

@@ -66,7 +66,8 @@ def verdict(drift: Drift, tests: Sequence[SequentialTest] = ()) -> Verdict:
         if still
         else f"Drift from {first.day} to {_last_alarm(drift)}, quiet since"
     )
-    others = f", with {len(alarms) - 1} more statistics" if len(alarms) > 1 else ""
+    more = len(alarms) - 1
+    others = f", with {more} more statistic{'s' * (more > 1)}" if more else ""
     told = (
         f"{start}: first by {_in_words(alarms[0])}{others}; something was above its limit {kept} "
         f"({chance})."
