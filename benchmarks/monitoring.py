@@ -1,18 +1,20 @@
 """How soon `hilum monitor` finds drift on the phantom, and how often it cries wolf.
 
     hilum train pneumoniamnist --set data.source=phantom@64 --quick --out models/phantom
-    python benchmarks/monitoring.py models/phantom --quiet 100 --runs 10
+    python benchmarks/monitoring.py models/phantom drift --runs 10
+    python benchmarks/monitoring.py models/phantom quiet --runs 100
+    python benchmarks/monitoring.py models/phantom uneven --runs 30
 
 14 reference days of 40 films, then 60 days; in runs with drift every film is drifted from day 30
 on. No film stands twice in a run: days are drawn without replacement from 6,000 films of the
-phantom, drifted days from 800 others. Found in time is a first alarm on day 30, 31, 32 or 33.
+phantom, drifted days from 500 others. Found in time is a first alarm on day 30, 31, 32 or 33.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -28,12 +30,13 @@ from hilum.data.sources.phantom import phantom_cohort
 from hilum.observing import observe
 from hilum.robustness.corruptions import CORRUPTIONS
 from hilum.robustness.monitoring.days import Stream, stream_of
-from hilum.robustness.monitoring.drift import Drift, drift
+from hilum.robustness.monitoring.drift import Watch, watch
 from hilum.robustness.monitoring.record import lines_of
 
 REFERENCE, DAYS, BEGINS, FILMS = 14, 60, 30, 40
 IN_TIME = 3  # days after the first drifted one
 PREVALENCE = 0.6
+UNEVEN = 0.1  # a day's mix of the four sites: a Dirichlet of 10 in sum, about their shares
 SIDE = 64  # pixels of a phantom film
 ELSEWHERE = (
     Site("E", ap_share=0.2, exposure=-0.12, contrast=0.85, noise=0.02, scatter=0.2, border=0.03),
@@ -74,23 +77,25 @@ def pool_of(bundle: Bundle, cohort: Cohort, name: str) -> Pool:
 
 
 DRIFTS: dict[str, Callable[[], Cohort]] = {
-    "dose: 0.4 doublings too few": lambda: faulty(films(800, 201), "under_exposure", 1),
-    "dose: 0.8 doublings too few": lambda: faulty(films(800, 202), "under_exposure", 2),
-    "dose: 0.4 doublings too many": lambda: faulty(films(800, 203), "over_exposure", 1),
-    "dose: 0.8 doublings too many": lambda: faulty(films(800, 204), "over_exposure", 2),
-    "blur, severity 1": lambda: faulty(films(800, 205), "blur", 1),
-    "blur, severity 3": lambda: faulty(films(800, 206), "blur", 3),
-    "blur, severity 5": lambda: faulty(films(800, 207), "blur", 5),
-    "quantum noise, severity 2": lambda: faulty(films(800, 213), "quantum_noise", 2),
-    "another site": lambda: films(800, 208, sites=ELSEWHERE),
-    "all films from site A": lambda: films(800, 209, sites=DEFAULT_SITES[:1]),
-    "prevalence 0.60 to 0.75": lambda: films(800, 210, prevalence=0.75),
-    "prevalence 0.60 to 0.90": lambda: films(800, 211, prevalence=0.90),
-    "prevalence 0.60 to 0.30": lambda: films(800, 212, prevalence=0.30),
+    "dose: 0.4 doublings too few": lambda: faulty(films(500, 201), "under_exposure", 1),
+    "dose: 0.8 doublings too few": lambda: faulty(films(500, 202), "under_exposure", 2),
+    "dose: 0.4 doublings too many": lambda: faulty(films(500, 203), "over_exposure", 1),
+    "dose: 0.8 doublings too many": lambda: faulty(films(500, 204), "over_exposure", 2),
+    "blur, severity 1": lambda: faulty(films(500, 205), "blur", 1),
+    "blur, severity 3": lambda: faulty(films(500, 206), "blur", 3),
+    "blur, severity 5": lambda: faulty(films(500, 207), "blur", 5),
+    "quantum noise, severity 2": lambda: faulty(films(500, 213), "quantum_noise", 2),
+    "another site": lambda: films(500, 208, sites=ELSEWHERE),
+    "all films from site A": lambda: films(500, 209, sites=DEFAULT_SITES[:1]),
+    "prevalence 0.60 to 0.75": lambda: films(500, 210, prevalence=0.75),
+    "prevalence 0.60 to 0.90": lambda: films(500, 211, prevalence=0.90),
+    "prevalence 0.60 to 0.30": lambda: films(500, 212, prevalence=0.30),
 }
 
 
-def drawn_days(pool: Pool, days: int, rng: np.random.Generator, *, uneven: float) -> NDArray[np.intp]:
+def drawn_days(
+    pool: Pool, days: int, rng: np.random.Generator, *, uneven: float
+) -> NDArray[np.intp]:
     """Films of `days` days, none twice, shape (days, FILMS).
 
     uneven: 0 draws by lot; above it, each day has its own mix of sites, from a Dirichlet
@@ -124,61 +129,72 @@ def joined(a: Stream, b: Stream) -> Stream:
     return Stream(a.findings, **columns)
 
 
-def one_run(
-    base: Pool, drifted: Pool | None, seed: int, *, uneven: float = 0.0, simulations: int = 1000
-) -> Drift:
+def served(
+    base: Pool, seed: int, days: int, *, uneven: float, simulations: int
+) -> tuple[Watch, Stream]:
+    """Limits from the reference days of a run, and its quiet days after them."""
     rng = np.random.default_rng(seed)
-    quiet = DAYS if drifted is None else BEGINS
-    row_df = drawn_days(base, REFERENCE + quiet, rng, uneven=uneven)
-    reference = dated(base, row_df[:REFERENCE], 0)
-    later = dated(base, row_df[REFERENCE:], REFERENCE)
-    if drifted is not None:
-        after = drawn_days(drifted, IN_TIME + 1, rng, uneven=0.0)
-        later = joined(later, dated(drifted, after, REFERENCE + BEGINS))
-    return drift(reference, later, rng=rng, runs=simulations)
+    row_df = drawn_days(base, REFERENCE + days, rng, uneven=uneven)
+    limits = watch(dated(base, row_df[:REFERENCE], 0), rng=rng, runs=simulations)
+    return limits, dated(base, row_df[REFERENCE:], REFERENCE)
+
+
+def quiet_runs(base: Pool, options: argparse.Namespace, uneven: float) -> None:
+    first, differ = [], 0
+    for seed in range(options.runs):
+        limits, later = served(base, seed, DAYS, uneven=uneven, simulations=options.simulations)
+        found = limits.judge(later)
+        differ += limits.limits.effect.share > 0
+        if found.first is not None:
+            first.append(f"{found.alarms(found.first)[0].statistic}, day {found.first}")
+    print(
+        f"{options.what}: {len(first)} of {options.runs} runs with any alarm in {DAYS} days "
+        f"({'; '.join(first) or 'none'}); reference days taken to differ in {differ}"
+    )
+
+
+def drifting_runs(bundle: Bundle, base: Pool, options: argparse.Namespace) -> None:
+    runs = [
+        served(base, 1000 + seed, BEGINS, uneven=0.0, simulations=options.simulations)
+        for seed in range(options.runs)
+    ]
+    for name, make in DRIFTS.items():
+        pool, first, before, by, moved = pool_of(bundle, make(), name), [], 0, [], []
+        for seed, (limits, quiet) in enumerate(runs):
+            rng = np.random.default_rng((seed, 1))
+            after = drawn_days(pool, IN_TIME + 1, rng, uneven=0.0)
+            found = limits.judge(joined(quiet, dated(pool, after, REFERENCE + BEGINS)))
+            if found.first is None:
+                continue
+            before += found.first < BEGINS
+            if found.first >= BEGINS:
+                first.append(found.first)
+                by.append(found.alarms(found.first)[0].statistic)
+                moved.append(str(found.moved))
+        print(
+            f"{name}: found in time in {len(first)} of {len(runs)}, on days {sorted(first)}; "
+            f"alarm before in {before}; first by {in_counts(by)}; moved most: {in_counts(moved)}",
+            flush=True,
+        )
+
+
+def in_counts(names: Sequence[str]) -> str:
+    return ", ".join(f"{name} {n}" for name, n in Counter(names).most_common()) or "nothing"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("bundle")
-    parser.add_argument("--runs", type=int, default=10, help="of each kind of drift")
-    parser.add_argument("--quiet", type=int, default=100, help="runs without drift")
-    parser.add_argument("--films", type=int, default=6000, help="in the pool")
-    parser.add_argument("--simulations", type=int, default=1000)
+    parser.add_argument("what", choices=["drift", "quiet", "uneven"])
+    parser.add_argument("--runs", type=int, default=10)
+    parser.add_argument("--simulations", type=int, default=300)
     options = parser.parse_args()
     bundle = load_bundle(options.bundle)
-    base = pool_of(bundle, films(options.films, 200), "base")
-    began = time.perf_counter()
-    for name, uneven in (("quiet", 0.0), ("quiet, each day its own mix of sites", 0.5)):
-        found = [
-            one_run(base, None, seed, uneven=uneven, simulations=options.simulations)
-            for seed in range(options.quiet)
-        ]
-        alarmed = sum(each.first is not None for each in found)
-        by = [each.alarms(each.first)[0].statistic for each in found if each.first is not None]
-        differ = np.mean([each.limits.effect.weight > 0 for each in found])
-        print(
-            f"{name}: {alarmed} of {len(found)} runs with any alarm in {DAYS} days; "
-            f"days taken to differ in {differ:.0%}; by {', '.join(by) or 'none'}",
-            flush=True,
-        )
-    print(f"{(time.perf_counter() - began) / max(1, 2 * options.quiet):.1f} s a run")
-    for name, make in DRIFTS.items():
-        drifted = pool_of(bundle, make(), name)
-        found = [
-            one_run(base, drifted, 1000 + seed, simulations=options.simulations)
-            for seed in range(options.runs)
-        ]
-        early = sum(each.first is not None and each.first < BEGINS for each in found)
-        first = [each.first for each in found if each.first is not None and each.first >= BEGINS]
-        by = [each.alarms(each.first)[0].statistic for each in found if each.first is not None]
-        moved = sorted({str(each.moved) for each in found if each.first is not None})
-        print(
-            f"{name}: found in time {len(first)} of {len(found)}, on days {sorted(first)}, "
-            f"false before {early}; first by {', '.join(sorted(set(by))) or '-'}; "
-            f"moved most {', '.join(moved) or '-'}",
-            flush=True,
-        )
+    base = pool_of(bundle, films(6000, 200), "base")
+    if options.what == "drift":
+        drifting_runs(bundle, base, options)
+    else:
+        quiet_runs(base, options, UNEVEN if options.what == "uneven" else 0.0)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from math import log, sqrt
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy.stats import ks_2samp
 from hilum.data.appearance import ATTRIBUTES
 from hilum.errors import DataError
 from hilum.robustness.monitoring.days import Stream, days_of, stream_of
-from hilum.robustness.monitoring.drift import Drift, drift, first_days
+from hilum.robustness.monitoring.drift import Drift, first_days, watch
 from hilum.robustness.monitoring.limits import day_effect, limits_of
 from hilum.robustness.monitoring.measures import (
     DECILES,
@@ -31,8 +32,8 @@ def _stream(seed: int, days: list[int], **more: float) -> Stream:
     return stream_of(made_lines(np.random.default_rng(seed), days, **more), FINDINGS)  # type: ignore[arg-type]
 
 
-def _watched(reference: Stream, later: Stream, **more: int) -> Drift:
-    return drift(reference, later, rng=np.random.default_rng(0), runs=100, **more)
+def _watched(reference: Stream, later: Stream) -> Drift:
+    return watch(reference, rng=np.random.default_rng(0), runs=100).judge(later)
 
 
 def test_statistics_are_those_of_slow_oracles() -> None:
@@ -55,7 +56,7 @@ def test_statistics_are_those_of_slow_oracles() -> None:
 
     edges = [-np.inf, *np.quantile(old, np.arange(1, DECILES) / DECILES), np.inf]
     psi = 0.0
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in pairwise(edges):
         p = (sum(low < x <= high for x in old) + 0.5) / (100 + DECILES / 2)
         q = (sum(low < x <= high for x in score) + 0.5) / (45 + DECILES / 2)
         psi += (q - p) * log(q / p)
@@ -114,7 +115,8 @@ def test_quiet_services_raise_few_alarms_and_a_shift_is_found_and_named() -> Non
     for seed in range(10):
         reference, quiet = _stream(100 + seed, FORTNIGHT), _stream(200 + seed, [30] * 20)
         rng = np.random.default_rng(seed)
-        alarmed += drift(reference, quiet, rng=rng, runs=60, horizon=20).first is not None
+        found = watch(reference, rng=rng, runs=60, horizon=20).judge(quiet)
+        alarmed += found.first is not None
     # Of 10 services with a chance of 5 % each, 4 or more raise one in 1 of 1,000 trials.
     assert alarmed <= 3
     later = made_lines(np.random.default_rng(1), [30] * 10)
@@ -155,10 +157,18 @@ def test_days_that_differ_are_known_and_widen_the_limits() -> None:
     for reference in (alike, unlike):
         days = [day.row_n for day in days_of(reference, 20)[0]]
         effects.append(day_effect(reference, days, rng))
-    assert effects[0].weight == 0
+    assert effects[0].share == 0
+    assert not effects[0].lean_dn.any()
     assert effects[1].p < 0.01
-    # Of the variance of day means 0.49 + 1 / 30, the days' own share is 0.94, and w its root.
-    assert effects[1].weight == pytest.approx(sqrt(0.94), abs=0.12)
+    # Of the variance of day means, 0.49 + 1 / 30, the days' own share is 0.94.
+    assert effects[1].share == pytest.approx(0.94, abs=0.1)
+    # Films that weigh as the brightest day asks for have that day's mean, for the most part.
+    exposure_n = unlike.attribute_na[:, 0]
+    rows = [day.row_n for day in days_of(unlike, 20)[0]]
+    brightest = int(np.argmax([exposure_n[row_n].mean() for row_n in rows]))
+    leant = np.average(exposure_n, weights=np.exp(effects[1].lean_dn[brightest]))
+    moved = (leant - exposure_n.mean()) / (exposure_n[rows[brightest]].mean() - exposure_n.mean())
+    assert 0.6 < moved < 1.2
     # A day with a mean of its own, as the reference had: no alarm where days differ.
     quiet = _stream(6, [30] * 20, day_sd=0.7)
     assert _watched(unlike, quiet).first is None
@@ -167,19 +177,19 @@ def test_days_that_differ_are_known_and_widen_the_limits() -> None:
 
 def test_limits_do_not_move_as_the_record_grows() -> None:
     reference, later = _stream(0, FORTNIGHT), _stream(1, [30] * 9, shift=0.5)
-    short, long = first_days(later, 4)[0], later
-    early, late = _watched(reference, short), _watched(reference, long)
+    limits = watch(reference, rng=np.random.default_rng(0), runs=50)
+    early, late = limits.judge(first_days(later, 4)[0]), limits.judge(later)
     np.testing.assert_allclose(early.times_twj, late.times_twj[:4])
     assert early.first == late.first
 
 
-def test_films_too_few_to_judge_are_told(tmp_path: object) -> None:
-    reference = _stream(0, FORTNIGHT)
+def test_films_too_few_to_judge_are_told() -> None:
     with pytest.raises(DataError, match="0 films on 0 days of 20 films or more"):
         _watched(_stream(0, [10]), _stream(1, [30]))
+    limits = watch(_stream(0, FORTNIGHT), rng=np.random.default_rng(0), runs=10)
     with pytest.raises(DataError, match="9 films after the reference"):
-        _watched(reference, _stream(1, [9]))
-    found = _watched(reference, _stream(1, [30, 4]))
+        limits.judge(_stream(1, [9]))
+    found = limits.judge(_stream(1, [30, 4]))
     assert (len(found.days), found.waiting) == (1, 4)
 
 

@@ -11,7 +11,7 @@ from hilum.errors import DataError
 from hilum.estimates import Estimate, wilson
 from hilum.robustness.monitoring.days import Stream, stream_of
 from hilum.robustness.monitoring.labels import read_labels
-from hilum.robustness.monitoring.sequential import evidence, sequential_test, judged_claims
+from hilum.robustness.monitoring.sequential import evidence, judged_claims, sequential_test
 from served import made_lines
 
 FINDINGS = ["Pneumonia"]
@@ -56,7 +56,8 @@ def test_a_false_claim_is_rejected_with_the_day_on_which_it_was() -> None:
     assert found.rejected < np.datetime64("2026-01-25")
     np.testing.assert_allclose(found.evidence_t, np.exp(log_m[9::10]))
     assert found.found.value == right_m.mean()
-    true = sequential_test("Pneumonia", "sensitivity", claim, rng.random(300) < 0.95, date_m, limit=40)  # fmt: skip
+    right_m = rng.random(300) < 0.95
+    true = sequential_test("Pneumonia", "sensitivity", claim, right_m, date_m, limit=40)
     assert true.rejected is None
 
 

@@ -27,7 +27,9 @@ def monitor(
     ] = None,
     reference_days: Annotated[
         int | None,
-        typer.Option(min=1, help="How many first days are the reference; whole weeks. Otherwise 14."),
+        typer.Option(
+            min=1, help="How many first days are the reference; whole weeks. Otherwise 14."
+        ),
     ] = None,
     labels: Annotated[
         Path | None,
@@ -58,7 +60,7 @@ def monitor(
     from hilum.cli.judging import SEED, output_folder, refuse_inside
     from hilum.cli.options import refuse_beside, refuse_outside
     from hilum.cli.show import counting, print_json, say
-    from hilum.robustness.monitoring.drift import drift, first_days
+    from hilum.robustness.monitoring.drift import first_days, watch
     from hilum.robustness.monitoring.labels import read_labels
     from hilum.robustness.monitoring.report import FILES, write_monitor
     from hilum.robustness.monitoring.sequential import judged_claims
@@ -77,15 +79,15 @@ def monitor(
     late = read_labels(labels, stream) if labels is not None else None
     with output_folder(out):
         with counting("simulating", "quiet services") as progress:
-            found = drift(
+            limits = watch(
                 quiet,
-                later,
                 rng=np.random.default_rng(SEED),
                 least=least,
                 share=false_alarms,
                 horizon=horizon,
                 progress=progress,
             )
+        found = limits.judge(later)
         tests = judged_claims(loaded, stream, late.label_nf) if late is not None else []
         if late is not None and late.unknown:
             warnings.append(f"{labels}: {late.unknown:,} films are not in the record")

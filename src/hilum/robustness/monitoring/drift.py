@@ -115,9 +115,63 @@ class Drift:
         return tuple(ATTRIBUTES)[int(np.argmax(times_a))] if times_a.max() > 1 else None
 
 
-def drift(
+@dataclass(frozen=True)
+class Watch:
+    """A reference, and limits that were set from it before any later day is judged.
+
+    films: of the reference's days, in their order
+    """
+
+    films: Stream
+    days: tuple[Day, ...]
+    yardstick: Yardstick
+    limits: Limits
+    least: int
+
+    def judge(self, later: Stream) -> Drift:
+        """Hold every later day, and the last few together, against the reference.
+
+        Raises DataError when no later day can be judged.
+        """
+        judged, waiting = days_of(later, self.least)
+        if not judged:
+            raise DataError(
+                "the record",
+                f"{waiting:,} films after the reference",
+                expected=f"{self.least} or more",
+                remedy="wait for more, or take fewer days with --reference-days",
+            )
+        row_m = np.concatenate([day.row_n for day in judged])
+        day_m = np.repeat(np.arange(len(judged)), [len(day.row_n) for day in judged])
+        by_day = tally(self.yardstick.coded(later), row_m, day_m, len(judged))
+        n = len(self.films)
+        coded = self.yardstick.coded(self.films)
+        reference = tally(coded, np.arange(n), np.zeros(n, dtype=np.intp), 1)
+        times, values, allowed = [], [], []
+        for limit_j, window in zip(self.limits.limit_wj, WINDOWS, strict=True):
+            pooled = by_day.over(window)
+            grown_tj = distances(reference, pooled)
+            growth_tj = growth(n, pooled.n_t, len(coded.step_sn), len(coded.decile_fn))
+            times.append(grown_tj / limit_j)
+            values.append(grown_tj / growth_tj)
+            allowed.append(limit_j / growth_tj)
+        mean_a = self.films.attribute_na.mean(axis=0)
+        sd_a = self.films.attribute_na.std(axis=0)
+        return Drift(
+            self.films.findings,
+            tuple(_figures(self.films, day, mean_a, sd_a) for day in self.days),
+            tuple(_figures(later, day, mean_a, sd_a) for day in judged),
+            self.yardstick.names,
+            np.stack(values, axis=1),
+            np.stack(allowed, axis=1),
+            np.stack(times, axis=1),
+            self.limits,
+            waiting,
+        )
+
+
+def watch(
     reference: Stream,
-    later: Stream,
     *,
     rng: np.random.Generator,
     least: int = LEAST,
@@ -125,12 +179,12 @@ def drift(
     horizon: int = HORIZON,
     runs: int = RUNS,
     progress: Progress = lambda done, total: None,
-) -> Drift:
-    """Hold every later day, and the last few together, against the reference.
+) -> Watch:
+    """Set limits from quiet days.
 
     least: films of a day that can be judged; fewer are pooled with the days that follow
     share: of quiet runs of `horizon` days that have any alarm; runs: how many are simulated
-    Raises DataError when the reference is too small, or no later day can be judged.
+    Raises DataError when the reference is too small.
     """
     days, rest = days_of(reference, least)
     films = len(reference) - rest
@@ -141,49 +195,20 @@ def drift(
             expected=f"{LEAST_REFERENCE[0]} films on {LEAST_REFERENCE[1]} days, or more",
             remedy="take more days with --reference-days, or pool fewer films with --least",
         )
-    reference = reference.rows(np.concatenate([day.row_n for day in days]))
-    days, _ = days_of(reference, least)
-    judged, waiting = days_of(later, least)
-    if not judged:
-        raise DataError(
-            "the record",
-            f"{waiting:,} films after the reference",
-            expected=f"{least} or more",
-            remedy="wait for more, or take fewer days with --reference-days",
-        )
+    reference = reference.rows(np.arange(films))
     yardstick = Yardstick.of(reference, rng)
-    coded = yardstick.coded(reference)
     rows = [day.row_n for day in days]
     limits = limits_of(
-        coded, rows, day_effect(reference, rows, rng),
-        share=share, horizon=horizon, runs=runs, rng=rng, progress=progress,
-    )  # fmt: skip
-
-    row_m = np.concatenate([day.row_n for day in judged])
-    day_m = np.repeat(np.arange(len(judged)), [len(day.row_n) for day in judged])
-    by_day = tally(yardstick.coded(later), row_m, day_m, len(judged))
-    of_reference = tally(coded, np.arange(len(reference)), np.zeros(len(reference), dtype=int), 1)
-    ranked, scores = len(coded.step_sn), len(reference.findings)
-    grown, values, allowed = [], [], []
-    for w, window in enumerate(WINDOWS):
-        pooled = by_day.over(window)
-        scaled_tj = distances(of_reference, pooled)
-        growth_tj = growth(float(len(reference)), pooled.n_t, ranked, scores)
-        grown.append(scaled_tj / limits.limit_wj[w])
-        values.append(scaled_tj / growth_tj)
-        allowed.append(limits.limit_wj[w] / growth_tj)
-    mean_a, sd_a = reference.attribute_na.mean(axis=0), reference.attribute_na.std(axis=0)
-    return Drift(
-        reference.findings,
-        tuple(_figures(reference, day, mean_a, sd_a) for day in days),
-        tuple(_figures(later, day, mean_a, sd_a) for day in judged),
-        yardstick.names,
-        np.stack(values, axis=1),
-        np.stack(allowed, axis=1),
-        np.stack(grown, axis=1),
-        limits,
-        waiting,
+        yardstick.coded(reference),
+        rows,
+        day_effect(reference, rows, rng),
+        share=share,
+        horizon=horizon,
+        runs=runs,
+        rng=rng,
+        progress=progress,
     )
+    return Watch(reference, tuple(days), yardstick, limits, least)
 
 
 def first_days(stream: Stream, days: int) -> tuple[Stream, Stream]:

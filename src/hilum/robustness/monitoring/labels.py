@@ -90,11 +90,12 @@ def _digests(path: Path, film_r: pd.Series[str]) -> pd.Series[str]:
 
 
 def _binary(path: Path, text_r: pd.Series[str]) -> NDArray[np.float64]:
-    plain_r = text_r.str.strip().replace("", np.nan)
+    plain_r = text_r.str.strip()
     value_r = pd.to_numeric(plain_r, errors="coerce")
-    bad_r = plain_r.notna() & ~value_r.isin([0, 1])
+    bad_r = plain_r.notna() & (plain_r != "") & ~value_r.isin([0, 1])
     if bad_r.any():
         raise DataError(
             path, f"{text_r.name} = {plain_r[bad_r].iloc[0]!r}", expected="1, 0 or empty"
         )
-    return value_r.to_numpy(dtype=np.float64)
+    value: NDArray[np.float64] = value_r.to_numpy(dtype=np.float64)
+    return value

@@ -22,6 +22,7 @@ from hilum.robustness.monitoring.measures import (
 )
 
 PERMUTATIONS = 200
+_RIDGE = 0.05  # of the variance of a value, where values go together
 ALIKE = 0.1  # days count as alike unless fewer permutations than this differ as much
 
 
@@ -30,11 +31,13 @@ class DayEffect:
     """How much the reference days differ from one another, beyond the chance of few films.
 
     p: share of permutations of films over days that differ as much
-    weight: share of a simulated day's films that come from one reference day, in [0, 1]
+    share: of the variance of day means, what is the days' own; 0 where they are taken as alike
+    lean_dn: log weight of each film on a day that is as each reference day is, less chance
     """
 
     p: float
-    weight: float
+    share: float
+    lean_dn: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,8 @@ def day_effect(
 
     days: positions of each day's films
     F is the mean square between days over that within. Of the variance of day means the share
-    1 - 1/F is the days' own; a day whose films come from reference day d with probability w, and
-    from all days otherwise, has w² of it, so w is its root, with the F of permuted films for 1.
+    1 - 1/F is the days' own, with the F of permuted films for 1. A day leans by exponential
+    tilting: log weights are linear in the films' values, so that their mean becomes that day's.
     """
     value_sn = np.vstack(
         [
@@ -69,22 +72,28 @@ def day_effect(
         ]
     )
     value_sn = value_sn[np.ptp(value_sn, axis=1) > 0]
+    alike_dn = np.zeros((len(days), len(reference)))
+    if len(days) < 2 or len(value_sn) == 0:
+        return DayEffect(1.0, 0.0, alike_dn)
     row_m = np.concatenate(days)
     start_t = np.cumsum([0, *(len(rows) for rows in days)])[:-1]
-    if len(days) < 2 or len(value_sn) == 0:
-        return DayEffect(1.0, 0.0)
     observed = _largest_f(value_sn[:, row_m], start_t)
     chance_b = np.array(
         [_largest_f(value_sn[:, rng.permutation(row_m)], start_t) for _ in range(PERMUTATIONS)]
     )
     p = float((1 + (chance_b >= observed).sum()) / (1 + PERMUTATIONS))
-    own = max(0.0, 1 - float(np.median(chance_b)) / observed)
-    return DayEffect(p, float(np.sqrt(own)) if p < ALIKE else 0.0)
+    own = 1 - float(np.median(chance_b)) / observed
+    if p >= ALIKE or own <= 0:
+        return DayEffect(p, 0.0, alike_dn)
+    z_sn = (value_sn - value_sn.mean(axis=1, keepdims=True)) / value_sn.std(axis=1, keepdims=True)
+    mean_sd = np.array([z_sn[:, rows].mean(axis=1) for rows in days]).T
+    spread_ss = np.cov(z_sn) + _RIDGE * np.eye(len(z_sn))
+    return DayEffect(p, own, np.sqrt(own) * (mean_sd.T @ np.linalg.solve(spread_ss, z_sn)))
 
 
 def _largest_f(value_sm: NDArray[np.float64], start_t: NDArray[np.intp]) -> float:
     """The largest ratio of the mean square between days to that within them."""
-    s, m = value_sm.shape
+    m = value_sm.shape[1]
     n_t = np.diff([*start_t, m])
     mean_st = np.add.reduceat(value_sm, start_t, axis=1) / n_t
     centred_s = value_sm.mean(axis=1, keepdims=True)
@@ -115,12 +124,13 @@ def limits_of(
     reference = _with_unseen(coded, rng)
     most_bk = []
     for run in range(runs):
-        own = _drawn(reference, days, effect.weight, np.arange(len(days)), rng).total()
+        # What a few days tell of the spread of days is uncertain, as a variance from them is.
+        free = len(days) - 1
+        spread = np.sqrt(free / rng.chisquare(free)) if effect.share > 0 else 0.0
+        own = _drawn(reference, days, spread * effect.lean_dn, np.arange(len(days)), rng).total()
         sizes = rng.integers(len(days), size=horizon)
-        quiet = _drawn(reference, days, effect.weight, sizes, rng)
-        most_bk.append(
-            np.concatenate([distances(own, quiet.over(w)).max(axis=0) for w in WINDOWS])
-        )
+        quiet = _drawn(reference, days, spread * effect.lean_dn, sizes, rng)
+        most_bk.append(np.concatenate([distances(own, quiet.over(w)).max(axis=0) for w in WINDOWS]))
         progress(run + 1, runs)
     maximum_bk = np.array(most_bk)
     middle_k, high_k = np.quantile(maximum_bk, (0.5, 0.9), axis=0)
@@ -156,25 +166,27 @@ def _with_unseen(coded: Coded, rng: np.random.Generator) -> Coded:
 def _drawn(
     coded: Coded,
     days: Sequence[NDArray[np.intp]],
-    weight: float,
+    lean_dn: NDArray[np.float64],
     like_t: NDArray[np.intp],
     rng: np.random.Generator,
 ) -> Tally:
     """Days drawn from the films, each as large as the reference day it is like.
 
-    weight: share of films that come from a reference day drawn by lot; the rest from all
+    lean_dn: by which days differ; each day leans by a normal combination of them, so that day means
+        have the covariance of the reference's, and may lie beyond any of them
     """
-    row_m = np.concatenate(days)
+    n = len(coded) - 1
     n_d = np.array([len(rows) for rows in days])
-    start_d = np.cumsum(n_d) - n_d
     day_m = np.repeat(np.arange(len(like_t)), n_d[like_t])
-    drawn_m = rng.integers(len(row_m), size=len(day_m))
-    if weight > 0:
-        of_m = rng.integers(len(days), size=len(like_t))[day_m]
-        inside_m = start_d[of_m] + (rng.random(len(day_m)) * n_d[of_m]).astype(np.intp)
-        drawn_m = np.where(rng.random(len(day_m)) < weight, inside_m, drawn_m)
-    unseen_m = rng.random(len(day_m)) < 1 / (len(row_m) + 1)
-    film_m = np.where(unseen_m, len(coded) - 1, row_m[drawn_m])
-    return tally(coded, film_m, day_m, len(like_t))
-
-
+    if lean_dn.any():
+        lean_tn = rng.standard_normal((len(like_t), len(days))) @ lean_dn / np.sqrt(len(days) - 1)
+        weight_tn = np.exp(lean_tn - lean_tn.max(axis=1, keepdims=True))
+        reached_tn = np.cumsum(weight_tn, axis=1)
+        # All days in one search: day t's shares lie between t and t + 1.
+        reached_tn = reached_tn / reached_tn[:, -1:] + np.arange(len(like_t))[:, None]
+        place_m = np.searchsorted(reached_tn.ravel(), day_m + rng.random(len(day_m)))
+        film_m = np.minimum(place_m - day_m * n, n - 1)
+    else:
+        film_m = rng.integers(n, size=len(day_m))
+    unseen_m = rng.random(len(day_m)) < 1 / (n + 1)
+    return tally(coded, np.where(unseen_m, n, film_m), day_m, len(like_t))

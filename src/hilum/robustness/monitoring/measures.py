@@ -155,7 +155,7 @@ def tally(coded: Coded, row_m: NDArray[np.intp], day_m: NDArray[np.intp], days: 
         np.cumsum(_histograms(coded.step_sn[:, row_m], day_m, days, 2 * STEPS + 3), axis=2),
         _histograms(coded.decile_fn[:, row_m], day_m, days, DECILES),
         wave_tq,
-        np.bincount(day_m, weights=coded.referred_n[row_m], minlength=days),
+        np.bincount(day_m, weights=coded.referred_n[row_m], minlength=days).astype(np.float32),
     )
 
 
@@ -191,9 +191,7 @@ def distances(reference: Tally, window: Tally) -> Counts:
 
     referred_t = 2 * np.arcsin(np.sqrt(window.referred_t / m_t))
     referred = 2 * np.arcsin(np.sqrt(reference.referred_t[0] / n))
-    raw_tj = np.hstack(
-        [ks_ts, psi_tf, mmd_t[:, None], np.abs(referred_t - referred)[:, None]]
-    )
+    raw_tj = np.hstack([ks_ts, psi_tf, mmd_t[:, None], np.abs(referred_t - referred)[:, None]])
     return raw_tj * growth(n, m_t, ks_ts.shape[1], psi_tf.shape[1])
 
 

@@ -70,7 +70,11 @@ def _about(drift: Drift) -> tuple[str, ...]:
 def _key_figures(drift: Drift) -> Iterator[tuple[str, str, str]]:
     yield "Days with an alarm", f"{int(drift.alarmed_t.sum())}", f"of {len(drift.days)} judged"
     first = drift.first
-    when = "none" if first is None else str(drift.days[first].day.first).replace("-", "\N{NON-BREAKING HYPHEN}")
+    when = (
+        "none"
+        if first is None
+        else str(drift.days[first].day.first).replace("-", "\N{NON-BREAKING HYPHEN}")
+    )
     by = "no statistic above its limit" if first is None else drift.alarms(first)[0].statistic
     yield "First alarm", when, by
     yield "Moved most", (drift.moved or "nothing").replace("_", " "), "of how films look"
@@ -162,8 +166,8 @@ def how(drift: Drift, tests: Sequence[SequentialTest]) -> Iterator[str]:
     effect = limits.effect
     yield (
         f"The reference days differ from one another more than few films explain (p = "
-        f"{effect.p:.3f}), so a simulated day takes {effect.weight:.0%} of its films from one day."
-        if effect.weight > 0
+        f"{effect.p:.3f}), so each simulated day leans its own way, as far as those do."
+        if effect.share > 0
         else "The reference days differ no more than few films explain "
         f"(p = {effect.p:.2f}), so simulated days are drawn from all of them."
     )

@@ -232,9 +232,9 @@ def _shade_alarms(drift: Drift, ax: Axes) -> None:
 
 
 def _finish(ax: Axes) -> None:
-    locator = mdates.AutoDateLocator(minticks=3, maxticks=6)
+    locator = mdates.AutoDateLocator(minticks=3, maxticks=6)  # type: ignore[no-untyped-call]
     ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter(mdates.DateFormatter("%-d %b"))
+    ax.xaxis.set_major_formatter(mdates.DateFormatter("%-d %b"))  # type: ignore[no-untyped-call]
     restrain(ax)
     grid(ax, "y")
 

@@ -90,14 +90,14 @@ def lines_of(
             input=digest,
             findings={
                 f: FindingAnswer(
-                    logit=_short(logit_n[i]), prob=_short(prob_n[i]), decision=int(called_n[i])
-                )  # type: ignore[arg-type]
+                    logit=_short(logit_n[i]),
+                    prob=_short(prob_n[i]),
+                    decision=1 if called_n[i] else 0,
+                )
                 for f, (logit_n, prob_n, called_n) in by_finding.items()
             },
             refer=reason,
-            appearance={
-                name: _short(value_n.iloc[i]) for name, value_n in observed.appearance.items()
-            },
+            appearance={name: _short(observed.appearance[name].iloc[i]) for name in ATTRIBUTES},
             feature=tuple(_short(number) for number in number_nk[i]),
             synthetic=predictions.synthetic,
         )

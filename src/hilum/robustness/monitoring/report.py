@@ -65,7 +65,7 @@ def write_monitor(
             "share_of_quiet_runs_with_an_alarm": drift.limits.exceeded,
             "horizon_days": drift.limits.horizon,
             "runs": drift.limits.runs,
-            "day_effect": {"p": drift.limits.effect.p, "weight": drift.limits.effect.weight},
+            "day_effect": {"p": drift.limits.effect.p, "share": drift.limits.effect.share},
         },
         "windows": list(WINDOWS),
         "days": [_day(day) | _statistics(drift, t) for t, day in enumerate(drift.days)],

@@ -54,13 +54,13 @@ def evidence(right_m: NDArray[np.bool_], claimed: float) -> NDArray[np.float64]:
     Source: Ville 1939; Wald 1945; Waudby-Smith & Ramdas 2024, section 4.
     """
     q_k = claimed * (np.arange(_BETS) + 0.5) / _BETS
-    step_mk = np.where(
-        right_m[:, None], np.log(q_k / claimed), np.log((1 - q_k) / (1 - claimed))
-    )
+    step_mk = np.where(right_m[:, None], np.log(q_k / claimed), np.log((1 - q_k) / (1 - claimed)))
     return np.asarray(logsumexp(np.cumsum(step_mk, axis=0), axis=1) - np.log(_BETS))
 
 
-def judged_claims(bundle: Bundle, stream: Stream, label_nf: NDArray[np.float64]) -> list[SequentialTest]:
+def judged_claims(
+    bundle: Bundle, stream: Stream, label_nf: NDArray[np.float64]
+) -> list[SequentialTest]:
     """Sensitivity and specificity of each finding, on the films that were answered and labelled.
 
     label_nf: 1 present, 0 absent, NaN not known yet, rows and findings as in the stream

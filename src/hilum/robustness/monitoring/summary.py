@@ -25,4 +25,5 @@ def feature_summary(feature_nd: NDArray[np.floating], digest: str) -> NDArray[np
     d = feature_nd.shape[1]
     rng = np.random.default_rng(int(digest[:16], 16))
     weight_dk = rng.standard_normal((d, NUMBERS)) / np.sqrt(d)
-    return np.asarray(feature_nd, dtype=np.float64) @ weight_dk
+    number_nk: NDArray[np.float64] = np.asarray(feature_nd, dtype=np.float64) @ weight_dk
+    return number_nk

@@ -93,9 +93,7 @@ def _moved(drift: Drift) -> tuple[str, ...]:
     before = np.average(
         [day.attribute[name] for day in drift.reference], weights=[d.n for d in drift.reference]
     )
-    days = [
-        day for day, on in zip(drift.days, drift.alarmed_t, strict=True) if on
-    ]
+    days = [day for day, on in zip(drift.days, drift.alarmed_t, strict=True) if on]
     now = np.average([day.attribute[name] for day in days], weights=[d.n for d in days])
     shift = np.average([day.shift[name] for day in days], weights=[d.n for d in days])
     return (
@@ -106,8 +104,7 @@ def _moved(drift: Drift) -> tuple[str, ...]:
 
 def _to_do(drift: Drift) -> tuple[str, ...]:
     assert drift.first is not None
-    over_j = (drift.times_twj[drift.first :] > 1).any(axis=(0, 1))
-    names = [name for name, over in zip(drift.names, over_j, strict=True) if over]
+    names = [name for name, times_t in drift.furthest.items() if (times_t[drift.first :] > 1).any()]
     steps = []
     if drift.moved is not None:
         steps.append(TO_DO[drift.moved])
