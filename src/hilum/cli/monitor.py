@@ -60,7 +60,7 @@ def monitor(
     from hilum.cli.judging import SEED, output_folder, refuse_inside
     from hilum.cli.options import refuse_beside, refuse_outside
     from hilum.cli.show import counting, print_json, say
-    from hilum.robustness.monitoring.drift import first_days, watch
+    from hilum.robustness.monitoring.drift import first_days, judged_days, watch
     from hilum.robustness.monitoring.labels import read_labels
     from hilum.robustness.monitoring.report import FILES, write_monitor
     from hilum.robustness.monitoring.sequential import judged_claims
@@ -76,6 +76,7 @@ def monitor(
     else:
         quiet, made, more = _stream(loaded, reference)
         later, synthetic, warnings = stream, synthetic or made, [*more, *warnings]
+    judged_days(later, least)  # before the minute that limits take
     late = read_labels(labels, stream) if labels is not None else None
     with output_folder(out):
         with counting("simulating", "quiet services") as progress:

@@ -133,14 +133,7 @@ class Watch:
 
         Raises DataError when no later day can be judged.
         """
-        judged, waiting = days_of(later, self.least)
-        if not judged:
-            raise DataError(
-                "the record",
-                f"{waiting:,} films after the reference",
-                expected=f"{self.least} or more",
-                remedy="wait for more, or take fewer days with --reference-days",
-            )
+        judged, waiting = judged_days(later, self.least)
         row_m = np.concatenate([day.row_n for day in judged])
         day_m = np.repeat(np.arange(len(judged)), [len(day.row_n) for day in judged])
         by_day = tally(self.yardstick.coded(later), row_m, day_m, len(judged))
@@ -209,6 +202,19 @@ def watch(
         progress=progress,
     )
     return Watch(reference, tuple(days), yardstick, limits, least)
+
+
+def judged_days(later: Stream, least: int) -> tuple[list[Day], int]:
+    """`days_of` what is to be judged. Raises DataError when there is no day of it."""
+    days, waiting = days_of(later, least)
+    if not days:
+        raise DataError(
+            "the record",
+            f"{waiting:,} films after the reference",
+            expected=f"{least} or more",
+            remedy="wait for more, or take fewer days with --reference-days",
+        )
+    return days, waiting
 
 
 def first_days(stream: Stream, days: int) -> tuple[Stream, Stream]:
