@@ -72,11 +72,13 @@ def predict(
     refuse_outside("--broken-limit", [broken_limit], ends=True)
     if log is not None:
         refuse_beside("--log", {"--explain": explain})
-        refuse_unwritable(log)
     if out is not None:
         refuse_suffix(out)
         refuse_unwritable(out.parent)
     loaded = load_bundle(bundle)
+    if log is not None:
+        refuse_inside(log, loaded)
+        refuse_unwritable(log)
     reading = loaded.manifest.reading
     of_source = is_source(paths)
     if of_source:
@@ -98,7 +100,6 @@ def predict(
             found, _ = explain_films(loaded, evidence, explain, quarantine=quarantine)
         predictions = found.predictions
     elif log is not None:
-        refuse_inside(log, loaded)
         with counting("predicting", "films") as progress:
             predictions = answer_on_record(
                 loaded, cohort, log, quarantine=quarantine, progress=progress
