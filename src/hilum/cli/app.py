@@ -13,6 +13,7 @@ from hilum.cli.data import data_app
 from hilum.cli.evaluate import evaluate
 from hilum.cli.explain import explain
 from hilum.cli.novelty import novelty
+from hilum.cli.monitor import monitor
 from hilum.cli.predict import predict
 from hilum.cli.reproduce import reproduce
 from hilum.cli.runs import runs
@@ -52,6 +53,7 @@ app.command()(predict)
 app.command()(explain)
 app.command()(stress)
 app.command()(novelty)
+app.command()(monitor)
 app.command()(compare)
 app.command()(runs)
 app.add_typer(bundle_app, name="bundle")

@@ -29,6 +29,12 @@ def predict(
             metavar="DIR", help="Also show where each answer comes from: a panel a film, raw maps."
         ),
     ] = None,
+    log: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Also add a line a film to a record, for 'hilum monitor'."
+        ),
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse what is no chest film by its own header.")
     ] = False,
@@ -64,13 +70,19 @@ def predict(
     from hilum.explanation.report import clear
     from hilum.predict import predict as run
     from hilum.recipe import source_options
+    from hilum.robustness.monitoring.answering import answer_on_record
     from hilum.writing import refuse_unwritable, replacing
 
     refuse_outside("--broken-limit", [broken_limit], ends=True)
+    if log is not None:
+        refuse_beside("--log", {"--explain": explain})
     if out is not None:
         refuse_suffix(out)
         refuse_unwritable(out.parent)
     loaded = load_bundle(bundle)
+    if log is not None:
+        refuse_inside(log, loaded)
+        refuse_unwritable(log)
     reading = loaded.manifest.reading
     of_source = is_source(paths)
     if of_source:
@@ -91,6 +103,11 @@ def predict(
             evidence = Evidence(cohort)
             found, _ = explain_films(loaded, evidence, explain, quarantine=quarantine)
         predictions = found.predictions
+    elif log is not None:
+        with counting("predicting", "films") as progress:
+            predictions = answer_on_record(
+                loaded, cohort, log, quarantine=quarantine, progress=progress
+            )
     else:
         with counting("predicting", "films") as progress:
             predictions = run(loaded, cohort, quarantine=quarantine, progress=progress)
