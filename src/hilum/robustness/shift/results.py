@@ -132,8 +132,8 @@ class Shift:
 
     internal, external: what the places are called
     drop: of FIGURES
-    explains_most: the moved attribute that takes most off the inside AUROC, its interval above
-        nought; None where none does
+    explains: of FIGURES -> the moved attribute that takes most off it, its interval above nought;
+        None where none does, or where the figure did not drop beyond chance
     moved_most: the moved attribute of the greatest distance; None where none moved
     left_out: attributes that are not compared, and why
     """
@@ -147,9 +147,27 @@ class Shift:
     two_sample: TwoSample
     labels: LabelShift
     attributes: tuple[AttributeShift, ...]
-    explains_most: str | None
+    explains: Mapping[str, str | None]
     moved_most: str | None
     left_out: Mapping[str, str]
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Of FIGURES, those whose difference has its interval below nought."""
+        highs = {name: each.difference.high for name, each in self.drop.items()}
+        return tuple(name for name, high in highs.items() if high is not None and high < 0)
+
+    @property
+    def explained_figure(self) -> str:
+        """What a drop is told by: the first of FIGURES that an attribute explains, else the first
+        that dropped, else the AUROC."""
+        told = [name for name, attribute in self.explains.items() if attribute is not None]
+        return (*told, *self.dropped, "auroc")[0]
+
+    @property
+    def explains_most(self) -> str | None:
+        """The attribute that takes most off `explained_figure`; None where none does."""
+        return self.explains[self.explained_figure]
 
     @property
     def named(self) -> str | None:
@@ -165,6 +183,6 @@ class Shift:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for strict JSON."""
         told = asdict(self)
-        told["named"] = self.named
+        told["named"], told["explains_most"] = self.named, self.explains_most
         told["in_words"] = self.in_words()
         return told

@@ -82,10 +82,13 @@ class Side:
         return score_n
 
     @classmethod
-    def of(cls, observed: Observed, finding: str, threshold: float, *, name: str) -> Side:
+    def of(
+        cls, observed: Observed, finding: str, threshold: float, *, name: str = "these films"
+    ) -> Side:
         """A side from what a bundle made of a cohort.
 
         threshold: the deployed one of that finding, `bundle.thresholds()[finding]["deployed"]`
+        Its attributes are the appearance of each film, and view, age and sex where known.
         """
         predictions = observed.predictions
         known = [each for each in SUBGROUPS if each in predictions.table and each != "site"]
