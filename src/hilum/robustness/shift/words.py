@@ -28,9 +28,9 @@ def _drop(shift: Shift) -> list[str]:
     for name, each in shift.drop.items():
         if each.external.value is None:
             continue
-        change = each.difference.in_words()
+        change, figure = each.difference.in_words(), SHOWN[name]
         lines.append(
-            f"{SHOWN[name][0].upper()}{SHOWN[name][1:]} {each.internal.in_brief()} on {shift.internal}, "
+            f"{figure[0].upper()}{figure[1:]} {each.internal.in_brief()} on {shift.internal}, "
             f"{each.external.in_brief()} on {shift.external}: a difference of {change}."
         )
     if not lines:
