@@ -103,8 +103,8 @@ def _explained(shift: Shift, most: AttributeShift) -> str:
         if drop.value is not None and taken.value is not None:
             share = f", {100 * taken.value / -drop.value:.0f} % of the drop"
         return (
-            f"Most is explained by {attribute_words(name)}: inside films weighted to its "
-            f"distribution outside lose {taken.in_words()} of {SHOWN[figure]}{share}."
+            f"Of the attributes {attribute_words(name)} explains most: inside films weighted to "
+            f"its distribution outside lose {taken.in_words()} of {SHOWN[figure]}{share}."
         )
     reason = most.explained.figures[figure].reason
     blind = (
