@@ -12,6 +12,7 @@ from hilum.cli.compare import compare
 from hilum.cli.data import data_app
 from hilum.cli.evaluate import evaluate
 from hilum.cli.explain import explain
+from hilum.cli.generalise import generalise
 from hilum.cli.predict import predict
 from hilum.cli.reproduce import reproduce
 from hilum.cli.runs import runs
@@ -50,6 +51,7 @@ app.command()(evaluate)
 app.command()(predict)
 app.command()(explain)
 app.command()(stress)
+app.command()(generalise)
 app.command()(compare)
 app.command()(runs)
 app.add_typer(bundle_app, name="bundle")
