@@ -95,7 +95,7 @@ def generalise(
                 bundles[name] = made
         if not bundles and not why_not:  # another process of the run writes and tells
             return
-        answers, missing, told = _judged(bundles, places, why_not)
+        answers, missing, told = _judged(bundles, places)
         matrices = [
             matrix(answers, each, why_not=missing, rng=np.random.default_rng(SEED))
             for each in findings
@@ -202,7 +202,7 @@ def _too_few(place: _Opened, seed: int) -> str | None:
 
 
 def _judged(
-    bundles: Mapping[str, Bundle], places: Mapping[str, _Opened], why_not: Mapping[str, str]
+    bundles: Mapping[str, Bundle], places: Mapping[str, _Opened]
 ) -> tuple[
     dict[tuple[str, str], Predictions], dict[tuple[str, str], str], dict[str, dict[str, list[str]]]
 ]:

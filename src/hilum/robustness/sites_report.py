@@ -20,7 +20,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from hilum.evaluation.plots import ABSENT, INK, MUTED, PAPER, stamp_synthetic
+from hilum.evaluation.plots import INK, MUTED, PAPER, stamp_synthetic
 from hilum.evaluation.report.drawing import NO_MATHS, unseen_letters
 from hilum.robustness.sites import Cell, Matrix
 from hilum.writing import replacing
@@ -28,7 +28,7 @@ from hilum.writing import replacing
 SCHEMA = 1
 FILES = ("generalise.png", "generalise.csv", "generalise.json")
 NOTE = "Research use only: not a medical device."
-_SHADE = LinearSegmentedColormap.from_list("auroc", [PAPER, "#dbe6ee", ABSENT + "99"])
+_SHADE = LinearSegmentedColormap.from_list("auroc", [PAPER, "#dbe6ee", "#86a7c1"])
 _DPI = 110
 _ABOUT = (
     "AUROC with its 95 % interval. Framed: films of its own place that training set aside. "
