@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from hilum.robustness.shift.results import LEVEL, AttributeShift, Shift
 
+_REST = (
+    " The rest lies in what no attribute measures, or in films alike in them that are harder there."
+)
 SHOWN = {"auroc": "AUROC", "sensitivity": "sensitivity", "specificity": "specificity"}
 
 
@@ -72,7 +75,17 @@ def _labels(shift: Shift) -> list[str]:
         return [*lines, f"{line}."]
     within = estimated.low <= known.value <= estimated.high
     verdict = "which fits" if within else "so more has changed than the prevalence"
+    unlike = [name for name in ("sensitivity", "specificity") if _moved(shift, name)]
+    if within and unlike:
+        are = "is" if len(unlike) == 1 else "are"
+        verdict = f"which it meets by chance: {' and '.join(unlike)} {are} not as inside"
     return [*lines, f"{line}; by its labels it is {known.in_brief(2)}, {verdict}."]
+
+
+def _moved(shift: Shift, name: str) -> bool:
+    """Whether the interval of a difference leaves nought out."""
+    gap = shift.drop[name].difference
+    return gap.low is not None and gap.high is not None and not gap.low <= 0 <= gap.high
 
 
 def _named(shift: Shift) -> list[str]:
@@ -95,26 +108,42 @@ def _explained(shift: Shift, most: AttributeShift) -> str:
     drop = shift.drop[figure].difference
     if drop.value is not None and figure not in shift.dropped:
         return "No figure drops beyond chance, so there is nothing to explain."
-    name = shift.explains_most
-    if name is not None:
-        each = next(each for each in shift.attributes if each.name == name)
-        taken = each.explained.figures[figure]
-        share = ""
-        if drop.value is not None and taken.value is not None:
-            share = f", {100 * taken.value / -drop.value:.0f} % of the drop"
-        return (
-            f"Of the attributes {attribute_words(name)} explains most: inside films weighted to "
-            f"its distribution outside lose {taken.in_words()} of {SHOWN[figure]}{share}."
-        )
-    reason = most.explained.figures[figure].reason
-    blind = (
-        f" For {attribute_words(most.name)} the weighing cannot answer ({reason}), so it is a "
-        "suspect, not shown."
-        if most.explained.figures[figure].value is None
-        else " What the network sees differs in something else, or films alike in it are harder "
-        "there."
+    blind = [
+        attribute_words(each.name)
+        for each in shift.attributes
+        if each.moved and each.explained.figures[figure].value is None
+    ]
+    silent = (
+        f" The weighing cannot answer for {_listed(blind)}, in which the places hardly overlap."
+        if blind
+        else ""
     )
-    return f"None of the attributes is shown to explain the drop of {SHOWN[figure]}.{blind}"
+    name = shift.explains_most
+    if name is None:
+        return (
+            f"None of the attributes is shown to explain the drop of {SHOWN[figure]}.{silent}"
+            f"{_suspect(most, figure)}"
+        )
+    each = next(each for each in shift.attributes if each.name == name)
+    taken = each.explained.figures[figure]
+    share = rest = ""
+    if drop.value is not None and taken.value is not None:
+        share = f", {100 * taken.value / -drop.value:.0f} % of the drop"
+        rest = _REST if taken.value < -drop.value / 2 else ""
+    return (
+        f"Of the attributes {attribute_words(name)} explains most: inside films weighted to its "
+        f"distribution outside lose {taken.in_words()} of {SHOWN[figure]}{share}.{rest}{silent}"
+    )
+
+
+def _suspect(most: AttributeShift, figure: str) -> str:
+    if most.explained.figures[figure].value is not None:
+        return _REST
+    return f" {attribute_words(most.name).capitalize()} is a suspect, not shown."
+
+
+def _listed(words: list[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def _percent(share: float | None) -> str:
