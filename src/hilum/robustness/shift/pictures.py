@@ -11,6 +11,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from hilum.evaluation.plots import (
     ABSENT,
@@ -76,6 +77,7 @@ def _distribution(ax: Axes, attribute: AttributeShift) -> None:
     else:
         ax.stairs(found.internal, found.edges, fill=True, color=ABSENT, alpha=0.35, label="inside")
         ax.stairs(found.external, found.edges, color=PRESENT, linewidth=1.6, label="outside")
+        ax.xaxis.set_major_locator(MaxNLocator(4))
     restrain(ax)
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
@@ -93,9 +95,9 @@ def _taken(ax: Axes, shift: Shift) -> None:
     for row, each in enumerate(rows):
         taken = each.explained.figures[name]
         if taken.value is None:
-            ax.text(
-                0.02, row, _brief(taken.reason), fontsize=7.5, color=MUTED, va="center",
-                transform=ax.get_yaxis_transform(),
+            ax.annotate(
+                _brief(taken.reason), (0, row), xytext=(5, 0), textcoords="offset points",
+                fontsize=7.5, color=MUTED, va="center",
             )  # fmt: skip
             continue
         colour = PRESENT if each.name == shift.explains_most else RULE
@@ -121,7 +123,7 @@ def _taken(ax: Axes, shift: Shift) -> None:
 def _tests(ax: Axes, shift: Shift) -> None:
     """The tests as a small table of words."""
     features, labels = shift.two_sample, shift.labels
-    rows = [(SHOWN[n], f"{d.internal.in_brief(2)}\n{d.external.in_brief(2)} outside")
+    rows = [(SHOWN[n], f"{d.internal.in_brief(2)} inside\n{d.external.in_brief(2)} outside")
             for n, d in shift.drop.items() if d.external.value is not None]  # fmt: skip
     if features.auroc_p is not None and features.mmd2_p is not None and features.mmd2 is not None:
         told = f"AUROC {features.auroc.in_brief(2)}\n{p_words(features.auroc_p)}"
