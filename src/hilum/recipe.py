@@ -22,6 +22,13 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+def _listed(value: object) -> object:
+    """On the command line `views=PA,AP` means the list of the two."""
+    return (
+        tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+    )
+
+
 Uncertain = Literal["zeros", "ones", "ignore"]
 
 
@@ -30,12 +37,18 @@ class PhantomPart(_Part):
 
     n: int = Field(default=5856, ge=1)
     seed: int = Field(default=0, ge=0)
+    sites: tuple[str, ...] = ()
     shortcut: Literal["none", "site", "marker"] = "none"
     shortcut_share: float = Field(default=0.9, ge=0.5, le=1)
     opacity: Literal["any", "small"] = "any"
     age_group: Literal["children", "adults", "all"] = "children"
     prevalence: float = Field(default=0.7422, gt=0, lt=1)
     test_prevalence: float = Field(default=0.625, gt=0, lt=1)
+
+    @field_validator("sites", mode="before")
+    @classmethod
+    def _words(cls, value: object) -> object:
+        return _listed(value)
 
 
 class DataPart(_Part):
@@ -76,12 +89,7 @@ class DataPart(_Part):
     @field_validator("findings", "views", mode="before")
     @classmethod
     def _words(cls, value: object) -> object:
-        """On the command line `views=PA,AP` means the list of the two."""
-        return (
-            tuple(filter(None, map(str.strip, value.split(","))))
-            if isinstance(value, str)
-            else value
-        )
+        return _listed(value)
 
 
 class ReadingPart(_Part):

@@ -14,6 +14,7 @@ from hilum.cli.evaluate import evaluate
 from hilum.cli.explain import explain
 from hilum.cli.novelty import novelty
 from hilum.cli.monitor import monitor
+from hilum.cli.generalise import generalise
 from hilum.cli.predict import predict
 from hilum.cli.reproduce import reproduce
 from hilum.cli.runs import runs
@@ -54,6 +55,7 @@ app.command()(explain)
 app.command()(stress)
 app.command()(novelty)
 app.command()(monitor)
+app.command()(generalise)
 app.command()(compare)
 app.command()(runs)
 app.add_typer(bundle_app, name="bundle")

@@ -126,6 +126,12 @@ def images_of_role(
         seen_n, words = _seen(bundle, cohort, prints, chosen_n, safe=safe, seen=seen)
         told += words
         chosen_n = chosen_n & ~seen_n
+        if not chosen_n.any():
+            raise HilumError(
+                cohort.name,
+                f"nothing is left of the role '{role}': {'; '.join(words)}",
+                expected="images that the bundle has not seen",
+            )
     _refuse_unlabelled(bundle, cohort.where(chosen_n))
     return cohort.where(chosen_n), told
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from hilum.data.sources import KINDS, NAMES, open_source
 from hilum.errors import DataError, DataMissingError
-from hilum.recipe import DataPart
+from hilum.recipe import DataPart, source_options
 
 
 def write_films(folder: Path, n: int = 4) -> Path:
@@ -148,3 +148,10 @@ def test_findings_come_in_the_order_asked_for_with_their_boxes_and_meanings(
     assert cohort.findings == ("Pleural Effusion", "Mass")
     assert [*cohort.meanings] == ["Pleural Effusion", "Mass"]
     assert set(cohort.boxes["finding"]) <= set(cohort.findings)
+
+
+def test_the_phantom_draws_from_the_sites_that_were_asked_for() -> None:
+    options, _ = source_options(["source=phantom@32", "phantom.sites=A,C", "phantom.n=60"])
+    assert set(open_source("phantom@32", options).table["site"]) == {"A", "C"}
+    every, _ = source_options(["source=phantom@32", "phantom.n=60"])
+    assert set(open_source("phantom@32", every).table["site"]) == {"A", "B", "C", "D"}

@@ -99,9 +99,11 @@ def _named(
     progress: Progress,
 ) -> Cohort:
     if name == "phantom":
-        from hilum.data.sources.phantom import phantom_cohort
+        from hilum.data.sources.phantom import phantom_cohort, sites_named
 
-        cohort = phantom_cohort(size=size, **options.phantom.model_dump())
+        asked = options.phantom
+        drawn = asked.model_dump(exclude={"sites"})
+        cohort = phantom_cohort(size=size, sites=sites_named(asked.sites), **drawn)
         return replace(cohort, pixels=RememberedPixels(cohort.pixels))
     from hilum.data.sources.medmnist import pneumoniamnist
 

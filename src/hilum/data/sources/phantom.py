@@ -140,6 +140,15 @@ def phantom_cohort(
     )
 
 
+def sites_named(names: Sequence[str]) -> tuple[Site, ...] | None:
+    """Those of DEFAULT_SITES; None, which means all of them, for no name. Raises DataError."""
+    site_of = {site.name: site for site in DEFAULT_SITES}
+    unknown = [name for name in names if name not in site_of]
+    if unknown:
+        raise DataError("phantom.sites", f"no site {unknown[0]!r}", expected=", ".join(site_of))
+    return tuple(site_of[name] for name in names) or None
+
+
 def _check(
     n: int,
     size: int,
