@@ -8,6 +8,7 @@ is the caller's to judge; no label is looked at here.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,8 +61,8 @@ def prior_shift(
     Source: Saerens, Latinne & Decaestecker 2002, section 2.2. Their EM climbs a concave likelihood
     of one number, whose top is found here by halving an interval: the same, sooner.
     """
-    prob_n = np.asarray(prob_n, dtype=np.float64)
-    if len(prob_n) == 0 or not ((prob_n >= 0) & (prob_n <= 1)).all():
+    score_n: Floats = np.asarray(prob_n, dtype=np.float64)
+    if len(score_n) == 0 or not ((score_n >= 0) & (score_n <= 1)).all():
         raise EvaluationError(
             "prior shift", "no film or a score outside [0, 1]", expected="calibrated probabilities"
         )
@@ -69,17 +70,17 @@ def prior_shift(
         raise EvaluationError(
             "prior shift", f"training prevalence {training:g}", expected="a number between 0 and 1"
         )
-    n = len(prob_n)
-    value = float(prevalences(prob_n, training, np.ones((1, n)))[0])
+    n = len(score_n)
+    value = float(prevalences(score_n, training, np.ones((1, n)))[0])
     if units.count < 2:
         why = f"an interval needs two or more {units.kind}s"
         found = Estimate(value, None, None, n, "none", why)
     else:
-        drawn_b = _resampled(prob_n, training, units, rng, resamples)
+        drawn_b = _resampled(score_n, training, units, rng, resamples)
         low, high = np.quantile(drawn_b, (0.025, 0.975))
         method = f"bootstrap by {units.kind}, {resamples} resamples"
         found = Estimate(value, float(low), float(high), n, method)
-    return PriorShift(training, found, corrected(prob_n, training, value))
+    return PriorShift(training, found, corrected(score_n, training, value))
 
 
 def corrected(prob_n: NDArray[np.floating], before: float, after: float) -> Floats:
@@ -94,7 +95,7 @@ def corrected(prob_n: NDArray[np.floating], before: float, after: float) -> Floa
     return prob
 
 
-def prevalences(prob_n: Floats, training: float, count_bn: NDArray[np.floating]) -> Floats:
+def prevalences(prob_n: Floats, training: float, count_bn: NDArray[np.number[Any]]) -> Floats:
     """The most likely prevalence when image n counts `count_bn` times, shape (b,)."""
     with_n, without_n = _likelihoods(prob_n, training)
     low_b, high_b = np.zeros(len(count_bn)), np.ones(len(count_bn))
@@ -109,8 +110,8 @@ def prevalences(prob_n: Floats, training: float, count_bn: NDArray[np.floating])
 
 def _likelihoods(prob_n: NDArray[np.floating], training: float) -> tuple[Floats, Floats]:
     """How likely each film is with and without the finding, but for a factor of its own."""
-    prob_n = np.clip(np.asarray(prob_n, dtype=np.float64), EPS, 1 - EPS)
-    return prob_n / training, (1 - prob_n) / (1 - training)
+    score_n: Floats = np.clip(np.asarray(prob_n, dtype=np.float64), EPS, 1 - EPS)
+    return score_n / training, (1 - score_n) / (1 - training)
 
 
 def _resampled(

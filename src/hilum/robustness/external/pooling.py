@@ -1,4 +1,4 @@
-"""Pooling: one figure of several sites as a mean, how far sites lie apart, and what a new one may see.
+"""Pooling: one figure of several sites as a mean, how far they lie apart, what a new one may see.
 
 Figures alone come in; which of them belong together is the caller's to say.
 """
@@ -141,8 +141,8 @@ def _no_part(found: Estimate) -> str:
 
 def _error(found: Estimate) -> float:
     """The standard error on the logit scale that a 95 % interval stands for."""
-    width = float(logit(found.high) - logit(found.low))
-    return width / (2 * Z95)
+    low, high = logit(np.array([found.low, found.high], dtype=np.float64))
+    return float(high - low) / (2 * Z95)
 
 
 def _reml(value_s: Floats, variance_s: Floats) -> float:
