@@ -17,6 +17,7 @@ from hilum.cli.reproduce import reproduce
 from hilum.cli.runs import runs
 from hilum.cli.stress import stress
 from hilum.cli.train import train
+from hilum.cli.validate import validate
 
 app = typer.Typer(
     name="hilum",
@@ -50,6 +51,7 @@ app.command()(evaluate)
 app.command()(predict)
 app.command()(explain)
 app.command()(stress)
+app.command()(validate)
 app.command()(compare)
 app.command()(runs)
 app.add_typer(bundle_app, name="bundle")

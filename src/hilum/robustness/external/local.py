@@ -37,6 +37,9 @@ DRAWS = 100
 RESAMPLES = 1000
 FIGURES = ("log_loss", "sensitivity", "specificity", "balanced_accuracy")
 ALL_FIGURES = (*FIGURES, "ece")
+TOO_FEW_DRAWN = (
+    "Draws whose films hold no point of the deployed rule, so that the deployed point stays"
+)
 FEWEST = 2 * SIZES[0]  # patients, below which nobody would be left to judge on
 
 
