@@ -21,6 +21,7 @@ from hilum.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from hilum.robustness.external.page import Shown
     from hilum.robustness.external.validating import Validation
 
 
@@ -86,19 +87,21 @@ def validate(
         return
     if found.synthetic:
         say("warning: SYNTHETIC: no patient stands behind these films or this bundle")
-    _say(found)
+    _say(found, shown)
     print(f"{out}: {', '.join(name for name in files if '/' not in name)}")
     print(told["note"])
 
 
-def _say(found: Validation) -> None:
+def _say(found: Validation, shown: Shown) -> None:
     """The verdict on each site and each finding, and what must be told beside it."""
     from hilum.robustness.external.words import NO_GATE, on_several, prevalence_words, verdict
 
     for finding in found.findings:
         for site in found.sites:
             print(f"{finding}, {site.name}: {prevalence_words(found, site, finding)}")
-            for sentence in verdict(found, site, finding):
+            shift = shown.shifts.get((site.name, finding))
+            why = shift.in_words()[-1:] if shift is not None else []
+            for sentence in (*verdict(found, site, finding), *why):
                 print(f"  {sentence}")
         for sentence in on_several(found, finding):
             print(f"{finding}, all sites: {sentence}")

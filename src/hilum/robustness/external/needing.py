@@ -22,62 +22,69 @@ _DOES = {"log_loss": "recalibration", "balanced_accuracy": "a local operating po
 
 @dataclass(frozen=True)
 class Need:
-    """labels: patients to label; None where nothing is gained, or more are needed than there are.
+    """How many labels.
 
+    better_from: the fewest from which on it is better than as deployed beyond chance; None: none
+    enough: the fewest of these from which on more bring no more than TOLERANCE; None where nothing
+        is gained, or the curve has not levelled off
     in_words: a sentence either way
     """
 
     figure: Figure
-    labels: int | None
+    better_from: int | None
+    enough: int | None
     in_words: str
 
 
 def labels_needed(local: Local, figure: Figure) -> Need:
-    """The fewest labelled patients that are better than doing nothing, beyond chance, and lie
-    within TOLERANCE of the end of the curve, with all that follow.
+    """The fewest labelled patients that are better than doing nothing, and the fewest that suffice.
 
-    The end counts as a plateau where doubling the labels up to it brings no more than TOLERANCE.
+    The end of the curve counts as its plateau where the last doubling of the labels, or nearly so,
+    brings no more than TOLERANCE.
     """
     what = f"For {_OF[figure]}"
     if not local.steps:
-        return Need(figure, None, f"{what}: {local.reason}.")
-    last = local.steps[-1]
-    kind = f"{local.kind}s"
-    end = _value(last, figure)
-    change = _signed(last.change[figure])
-    if not any(_better(step, figure) for step in local.steps):
-        worse = _worse(last, figure)
-        said = "makes it worse" if worse else "is not shown to better it"
-        tried = f"{local.steps[0].k} to {last.k}" if len(local.steps) > 1 else f"{last.k}"
-        return Need(
-            figure,
-            None,
+        return Need(figure, None, None, f"{what}: not known, as {local.reason}.")
+    first, last = local.steps[0], local.steps[-1]
+    kind, name = f"{local.kind}s", _NAME[figure]
+    better_from = _better_from(local, figure)
+    if better_from is None:
+        said = "makes it worse" if _worse(last, figure) else "is not shown to better it"
+        tried = f"{first.k} to {last.k}" if len(local.steps) > 1 else f"{last.k}"
+        words = (
             f"{what}: leave it as deployed; {_DOES[figure]} from {tried} labelled {kind} {said} "
-            f"({_NAME[figure]} by {change} at {last.k}).",
+            f"({name} by {_change(last, figure)} at {last.k})."
         )
+        return Need(figure, None, None, words)
+    start = next(step for step in local.steps if step.k == better_from)
+    helps = f"{_DOES[figure]} from {start.k} labelled {kind} helps ({name} by "
+    helps += f"{_change(start, figure)})"
     half = [step for step in local.steps if step.k <= 0.6 * last.k]
-    before = half[-1] if half else None
-    if before is None or abs(_value(before, figure) - end) > TOLERANCE or not _better(last, figure):
-        since = "" if before is None else (
-            f": from {before.k} to {last.k} {kind} {_NAME[figure]} still goes from "
-            f"{_value(before, figure):.3f} to {end:.3f}"
-        )  # fmt: skip
-        return Need(
-            figure, None, f"{what}: more labels than there are here{since} ({change} so far)."
+    if not half or abs(_value(half[-1], figure) - _value(last, figure)) > TOLERANCE:
+        more = "" if start is last else f", from {last.k} by {_change(last, figure)}"
+        words = (
+            f"{what}: {helps}{more}, and the curve has not levelled off: how many are enough is "
+            "more than can be tried here."
         )
-    enough = last.k
-    for step in reversed(local.steps):
-        if not _better(step, figure) or abs(_value(step, figure) - end) > TOLERANCE:
-            break
-        enough = step.k
-    found = next(step for step in local.steps if step.k == enough)
-    return Need(
-        figure,
-        enough,
-        f"{what}: about {enough} labelled {kind}; {_DOES[figure]} then changes {_NAME[figure]} by "
-        f"{_signed(found.change[figure])} from what it is as deployed, and more labels bring less "
-        f"than {TOLERANCE:g} more.",
+        return Need(figure, better_from, None, words)
+    enough = next(
+        step.k
+        for k, step in enumerate(local.steps)
+        if step.k >= better_from
+        and all(abs(_value(e, figure) - _value(last, figure)) <= TOLERANCE for e in local.steps[k:])
     )
+    words = f"{what}: {helps}; about {enough} are enough, as more bring no more than {TOLERANCE:g}."
+    return Need(figure, better_from, enough, words)
+
+
+def _better_from(local: Local, figure: Figure) -> int | None:
+    """The first step from which on every one is better."""
+    found = None
+    for step in reversed(local.steps):
+        if not _better(step, figure):
+            break
+        found = step.k
+    return found
 
 
 def _value(step: Step, figure: Figure) -> float:
@@ -86,17 +93,21 @@ def _value(step: Step, figure: Figure) -> float:
 
 def _better(step: Step, figure: Figure) -> bool:
     change = step.change[figure]
-    if change.low is None or change.high is None:
-        return False
-    return change.high < 0 if figure == "log_loss" else change.low > 0
+    return _below(change) if figure == "log_loss" else _above(change)
 
 
 def _worse(step: Step, figure: Figure) -> bool:
     change = step.change[figure]
-    if change.low is None or change.high is None:
-        return False
-    return change.low > 0 if figure == "log_loss" else change.high < 0
+    return _above(change) if figure == "log_loss" else _below(change)
 
 
-def _signed(change: Estimate) -> str:
-    return change.in_brief(3).replace("-", "\N{MINUS SIGN}")
+def _below(change: Estimate) -> bool:
+    return change.high is not None and change.high < 0
+
+
+def _above(change: Estimate) -> bool:
+    return change.low is not None and change.low > 0
+
+
+def _change(step: Step, figure: Figure) -> str:
+    return step.change[figure].in_brief(3).replace("-", "\N{MINUS SIGN}")

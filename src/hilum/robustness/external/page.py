@@ -119,7 +119,7 @@ def forest(found: Validation, finding: str) -> Picture:
         "Squares: each site with its 95 % interval and images; diamond: random-effects mean; "
         "bar: where a further site may lie. Blue, inside, has no part in the mean.",
         f"Forest plot of {len(auroc)} sites, summary {pooled.summary.in_brief(2)}.",
-        (6.4, 1.2 + 0.36 * (len(auroc) + 3)),
+        (5.6, 0.9 + 0.34 * (len(auroc) + 3)),
         partial(
             draw_forest, auroc, pooled, inside=found.inside.figures.get(finding, {}).get("auroc")
         ),
@@ -310,6 +310,7 @@ def _remedies(found: Validation, site: Site, finding: str) -> Iterator[Block]:
     if local.steps:
         yield from learning_pictures(site, finding)
         yield tables.learning(local)
+        yield tables.choices(local)
         if any(step.kept for step in local.steps):
             kept = ", ".join(f"{step.kept} at {step.k}" for step in local.steps if step.kept)
             yield Text(f"{TOO_FEW_DRAWN}: {kept}.")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from hilum.calibration.recalibration import KINDS
 from hilum.evaluation.report.blocks import Table
 from hilum.evaluation.report.phrases import capital, cell, difference, fixed, plural
 from hilum.evaluation.report.words import words
@@ -63,18 +64,16 @@ def learning(local: Local) -> Table:
                 else fixed(local.as_deployed[name], 3)
                 for name in names
             ),
-            "",
         )
     ]
     for step in local.steps:
-        share = ", ".join(f"{kind} {draws}" for kind, draws in step.chosen.items())
         cells = [
             cell(name, step.figures[name])
             if name != "ece"
             else f"{fixed(step.figures[name].value or 0.0, 3)}"
             for name in names
         ]
-        rows.append((f"{step.k:,}", *cells, share))
+        rows.append((f"{step.k:,}", *cells))
     return Table(
         f"What k labelled {local.kind}s bring, judged on all others: means over "
         f"{plural(local.steps[0].draws, 'draw')} {HEAD}",
@@ -85,10 +84,28 @@ def learning(local: Local) -> Table:
             "Sensitivity",
             "Specificity",
             "Balanced accuracy",
-            "Recalibration chosen, draws",
         ),
         tuple(rows),
-        (0, 6),
+    )
+
+
+def choices(local: Local) -> Table:
+    """Which recalibration the k labels chose, a row for each k, and what always taking it costs."""
+    return Table(
+        "Recalibration that the labels chose, in draws; in brackets the mean log loss on the "
+        "others were it always taken",
+        (f"Labelled {local.kind}s", *(capital(kind) for kind in KINDS)),
+        tuple(
+            (
+                f"{step.k:,}",
+                *(
+                    f"{step.chosen.get(kind, 0):,}"
+                    + (f" ({fixed(step.log_loss[kind], 3)})" if kind in step.log_loss else "")
+                    for kind in KINDS
+                ),
+            )
+            for step in local.steps
+        ),
     )
 
 

@@ -69,7 +69,8 @@ def _summary(pooled: Pooled) -> str:
         f"{sites - 1} degree{'s' if sites > 2 else ''} of freedom, {p_words(pooled.p_q)}"
     )
     if expected.low is None or expected.high is None:
-        return f"{said}. {expected.reason}, so what a further site may see is not known."
+        few = " From so few sites next to nothing is known of the mean." if sites < 3 else ""
+        return f"{said}.{few} What a further site may see is not known: {expected.reason}."
     limits = f"{fixed(expected.low, 3)} to {fixed(expected.high, 3)}"
     return f"{said}. A further site may see anything from {limits} (95 % prediction interval)."
 
