@@ -20,6 +20,8 @@ from hilum.writing import replacing
 
 SCHEMA = 1
 PAGE, JSON = "validation.html", "validation.json"
+# Of the learning curves, those that answer how many labels a site needs.
+KEPT = ("learning_log_loss", "learning_balanced_accuracy")
 NOTE = "Research use only: not a medical device."
 
 
@@ -86,7 +88,8 @@ def folder_names(names: Sequence[str]) -> dict[str, str]:
 
 
 def _learning(site: Site, finding: str) -> list[Any]:
-    return [*learning_pictures(site, finding)] if finding in site.remedies else []
+    drawn = learning_pictures(site, finding) if finding in site.remedies else ()
+    return [picture for picture in drawn if picture.name in KEPT]
 
 
 def _site(site: Site, findings: Sequence[str], shown: Shown) -> dict[str, Any]:

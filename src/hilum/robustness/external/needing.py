@@ -14,7 +14,7 @@ from hilum.robustness.external.local import Local, Step
 
 Figure = Literal["log_loss", "balanced_accuracy"]
 
-TOLERANCE = 0.01  # nats of log loss, or a share of decisions: less is no gain worth labelling for
+TOLERANCE = 0.02  # nats of log loss, or a share of decisions: less is not worth labelling for
 _OF = {"log_loss": "probabilities", "balanced_accuracy": "decisions"}
 _NAME = {"log_loss": "log loss", "balanced_accuracy": "balanced accuracy"}
 _DOES = {"log_loss": "recalibration", "balanced_accuracy": "a local operating point"}
