@@ -13,16 +13,18 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from hilum.calibration.calibrators import deal_folds, held_out_losses, simplest_good
+from hilum.calibration.calibrators import deal_folds, held_out_losses
 from hilum.calibration.labelled import Floats, labelled
 from hilum.calibration.logistic import Platt, fit_platt, smoothed
 from hilum.calibration.temperature import Temperature, fit_temperature
+from hilum.errors import EvaluationError
 from hilum.units import Units
 
 Change = Platt | Temperature
 
 AS_DEPLOYED = "as deployed"
 FOLDS = 5
+ONE_CLASS = "fewer than two patients of a class: a shift is all they can tell"
 _CERTAIN = 40.0  # a logit whose probability is 1 but for rounding
 
 
@@ -40,10 +42,13 @@ def fit_intercept(logit_n: NDArray[np.floating], y_n: NDArray[np.floating]) -> P
 
     logit_n: of the deployed probability, finite, shape (n,)
     y_n: 1 = finding present, 0 absent, NaN unknown (left out), shape (n,)
-    Labels are smoothed as `logistic` does. Raises EvaluationError without both classes.
-    Source: Steyerberg et al. 2004 (recalibration in the large).
+    Labels are smoothed as `logistic` does, so that one class is enough: ten films without the
+    finding say that it is rare. Raises EvaluationError without any label.
+    Source: Steyerberg et al. 2004 (recalibration in the large); Platt 1999 (smoothing).
     """
-    logit_n, y_n = labelled(logit_n, y_n, "intercept")
+    logit_n, y_n = labelled(logit_n, y_n, "intercept", fewest=0)
+    if not len(y_n):
+        raise EvaluationError("intercept", "no image has a label", expected="one or more")
     wanted = float(smoothed(y_n).sum())
 
     def excess(shift: float) -> float:
@@ -75,21 +80,23 @@ def recalibrate(
     rng: np.random.Generator,
     folds: int = FOLDS,
 ) -> Recalibration:
-    """The simplest change whose cross-validated log loss is within one standard error of the least.
+    """The change with the least cross-validated log loss; among equals the simplest.
 
-    logit_n: of the deployed probability, finite, shape (n,)
+    logit_n: of the deployed probability, finite, shape (n,); one or more with a label
     y_n: 1 = finding present, 0 absent, NaN unknown (left out), shape (n,)
     units: patients, of the same images, whole ones in a fold; rng: deals them
-    It is left as deployed where nothing can be compared: fewer than `folds` patients of a class.
-    Source of the rule: Breiman et al. 1984, section 3.4.3.
+    folds: fewer where a class has fewer patients. With fewer than two of a class nothing can be
+        compared, and a shift is taken, which is all that such labels can tell.
+    A standard error in favour of the simplest, as for the calibrator of a bundle, would have a
+    handful of labels change nothing where everything is wrong.
     """
     known_n = ~np.isnan(np.asarray(y_n, dtype=np.float64))
     logit_n = np.asarray(logit_n, dtype=np.float64)[known_n]
     y_n, units = np.asarray(y_n, dtype=np.float64)[known_n], units.where(known_n)
-    fold_n = deal_folds(y_n, units, folds, rng) if len(y_n) else None
+    fewest = min(len(np.unique(units.unit_n[y_n == y])) for y in (0, 1))
+    fold_n = deal_folds(y_n, units, min(folds, fewest), rng) if fewest >= 2 else None
     if fold_n is None:
-        why = "too few images of a class to compare anything"
-        return Recalibration(AS_DEPLOYED, leave(logit_n, y_n), why)
+        return Recalibration("intercept", fit_intercept(logit_n, y_n), ONE_CLASS)
     loss_n = held_out_losses(logit_n, y_n, fold_n, KINDS)
-    kind, why = simplest_good(loss_n, units)
-    return Recalibration(kind, KINDS[kind](logit_n, y_n), why)
+    kind = min(loss_n, key=lambda each: float(loss_n[each].mean()))
+    return Recalibration(kind, KINDS[kind](logit_n, y_n), "the least cross-validated log loss")

@@ -74,7 +74,7 @@ def test_a_shift_is_mended_by_labels_and_the_answer_says_how_many() -> None:
     last = found.steps[-1]
     assert last.change["log_loss"].high is not None
     assert last.change["log_loss"].high < -0.3
-    assert last.chosen["intercept"] >= 15
+    assert last.chosen["intercept"] + last.chosen["platt"] >= 18
     need = labels_needed(found, "log_loss")
     assert need.enough is not None
     assert need.enough <= 150
@@ -87,7 +87,7 @@ def test_what_is_right_is_left_as_it_is() -> None:
     found = learn_locally(
         prob_n, y_n, threshold=0.4, rule=RULE, units=alone(400), rng=rng(), draws=20
     )
-    assert found.steps[-1].chosen["as deployed"] >= 15
+    assert abs(found.steps[-1].change["log_loss"].value) < 0.02
     need = labels_needed(found, "log_loss")
     assert (need.better_from, need.enough) == (None, None)
     assert "leave it as deployed" in need.in_words

@@ -22,8 +22,8 @@ METHODS: tuple[tuple[str, str], ...] = (
     (
         "What labels bring",
         "k patients are drawn and labelled, all others judge. Among leaving things as deployed, a "
-        "shift, a temperature and Platt scaling the simplest within one standard error of the "
-        "least cross-validated log loss is taken, inside the k; the local point follows the "
+        "shift, a temperature and Platt scaling the one with the least cross-validated log loss "
+        "is taken, inside the k; the local point follows the "
         "deployed point's own rule. Intervals draw patients and draws again.",
     ),
     (
