@@ -119,7 +119,7 @@ def forest(found: Validation, finding: str) -> Picture:
         "Squares: each site with its 95 % interval and images; diamond: random-effects mean; "
         "bar: where a further site may lie. Blue, inside, has no part in the mean.",
         f"Forest plot of {len(auroc)} sites, summary {pooled.summary.in_brief(2)}.",
-        (5.6, 0.9 + 0.34 * (len(auroc) + 3)),
+        (7.6, 0.9 + 0.34 * (len(auroc) + 3)),
         partial(
             draw_forest, auroc, pooled, inside=found.inside.figures.get(finding, {}).get("auroc")
         ),

@@ -188,7 +188,8 @@ def prior_words(prior: PriorCorrection, inside: Mapping[str, Estimate]) -> Itera
         if off:
             yield (
                 f"It takes the probabilities to be calibrated inside; their {' and '.join(off)} "
-                "there say that they are not, so it is not to be relied on."
+                f"there {'says' if len(off) == 1 else 'say'} that they are not, so it is not to be "
+                "relied on."
             )
     if labelled.value is None or estimated.low is None or estimated.high is None:
         return
