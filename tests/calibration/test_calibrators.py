@@ -15,7 +15,7 @@ from hilum.calibration import (
     fit_calibrator,
     fit_temperature,
 )
-from hilum.calibration.calibrators import _deal
+from hilum.calibration.calibrators import deal_folds
 from hilum.errors import EvaluationError
 from hilum.units import Units, units_of
 
@@ -58,7 +58,7 @@ def test_the_table_is_the_mean_loss_on_images_that_were_held_out() -> None:
     logit_n, y_n = sample(TRUTHS["platt"], n=200)
     found = fit_calibrator(logit_n, y_n, rng=rng())
     units = Units("image", np.arange(200), 200)
-    fold_n = _deal(y_n, units, 5, rng())
+    fold_n = deal_folds(y_n, units, 5, rng())
     assert fold_n is not None
     losses = []
     for fold in range(5):
@@ -98,7 +98,7 @@ def test_whole_patients_stand_in_one_fold_and_each_fold_has_both_classes() -> No
         count = int(made.integers(6, 40))
         units = units_of(made.integers(count, size=120).astype(str).astype(object))
         y_n = (made.random(120) < made.uniform(0.05, 0.95)).astype(float)
-        fold_n = _deal(y_n, units, 5, made)
+        fold_n = deal_folds(y_n, units, 5, made)
         enough = all(len(set(units.unit_n[y_n == y])) >= 5 for y in (0, 1))
         assert (fold_n is not None) == enough
         if fold_n is None:
@@ -111,7 +111,7 @@ def test_whole_patients_stand_in_one_fold_and_each_fold_has_both_classes() -> No
 
 def test_folds_are_stratified_to_within_one_image() -> None:
     y_n = np.repeat([0.0, 1.0], [83, 12])
-    fold_n = _deal(y_n, Units("image", np.arange(95), 95), 5, rng())
+    fold_n = deal_folds(y_n, Units("image", np.arange(95), 95), 5, rng())
     assert fold_n is not None
     for y in (0, 1):
         counts = np.bincount(fold_n[y_n == y], minlength=5)

@@ -130,11 +130,11 @@ def test_what_the_report_is_told_of_the_file(tmp_path: Path, written: Written) -
     assert (written.evaluation.source, written.evaluation.role) == ("St Elsewhere", "external")
 
 
-def test_the_command_is_kept_as_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from hilum.cli.judging import _command
+def test_thecommand_is_kept_as_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hilum.cli.judging import command
 
     monkeypatch.setattr(sys, "argv", ["/bin/hilum", "evaluate", "--finding", "Pleural Effusion"])
-    assert _command() == "hilum evaluate --finding 'Pleural Effusion'"
+    assert command() == "hilum evaluate --finding 'Pleural Effusion'"
 
 
 def test_without_a_threshold_one_half_stands_in_with_a_warning(

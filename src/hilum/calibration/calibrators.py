@@ -127,25 +127,29 @@ def fit_calibrator(
     known_n = ~np.isnan(np.asarray(y_n, dtype=np.float64))
     logit_n, y_n = labelled(logit_n, y_n, "calibrator")
     units = _each_image(len(y_n)) if units is None else units.where(known_n)
-    fold_n = _deal(y_n, units, folds, rng)
+    fold_n = deal_folds(y_n, units, folds, rng)
     if fold_n is None:
         chosen = "temperature" if kind == "auto" else kind
         why = "asked for" if kind != "auto" else "too few images of a class to compare calibrators"
         return ChosenCalibrator(_FITS[chosen](logit_n, y_n), reason=why)
-    loss_n = _held_out_losses(logit_n, y_n, fold_n)
-    chosen, why = _simplest_good(loss_n, units) if kind == "auto" else (kind, "asked for")
+    loss_n = held_out_losses(logit_n, y_n, fold_n, _possible(y_n, fold_n))
+    chosen, why = simplest_good(loss_n, units) if kind == "auto" else (kind, "asked for")
+    raw_n = np.logaddexp(0.0, np.where(y_n == 1, -logit_n, logit_n))
     return ChosenCalibrator(
         _FITS[chosen](logit_n, y_n),
-        {name: float(loss.mean()) for name, loss in loss_n.items()},
+        {name: float(loss.mean()) for name, loss in {"none": raw_n, **loss_n}.items()},
         folds,
         why,
     )
 
 
-def _deal(
+def deal_folds(
     y_n: Floats, units: Units, folds: int, rng: np.random.Generator
 ) -> NDArray[np.intp] | None:
-    """A fold per image, or None where some fold would lack a class; shape (n,)."""
+    """A fold per image, or None where some fold would lack a class; shape (n,).
+
+    y_n: 1 = finding present, 0 absent, shape (n,)
+    """
     present_u = np.bincount(units.unit_n, weights=y_n, minlength=units.count)
     absent_u = np.bincount(units.unit_n, weights=1 - y_n, minlength=units.count)
     if min(int((present_u > 0).sum()), int((absent_u > 0).sum())) < folds:
@@ -161,27 +165,32 @@ def _deal(
     return fold_u[units.unit_n]
 
 
-def _held_out_losses(logit_n: Floats, y_n: Floats, fold_n: NDArray[np.intp]) -> dict[str, Floats]:
-    """Log loss per image under calibrators that were fitted without its fold, and under none."""
-    fits = [
+def held_out_losses(
+    logit_n: Floats,
+    y_n: Floats,
+    fold_n: NDArray[np.intp],
+    fits: Mapping[str, Callable[[Floats, Floats], Calibrator]],
+) -> dict[str, Floats]:
+    """Log loss per image, shape (n,), under calibrators of each kind fitted without its fold."""
+    parts = [
         (fold_n == fold, logit_n[fold_n != fold], y_n[fold_n != fold]) for fold in np.unique(fold_n)
     ]
-    fewest = min(min(y.sum(), len(y) - y.sum()) for _, _, y in fits)
-    losses = {"none": np.logaddexp(0.0, np.where(y_n == 1, -logit_n, logit_n))}
-    for kind, fit in _FITS.items():
-        if kind == "isotonic" and fewest < FEWEST:
-            continue
+    losses = {}
+    for kind, fit in fits.items():
         prob_n = np.empty(len(y_n))
-        for out_n, logit_m, y_m in fits:
+        for out_n, logit_m, y_m in parts:
             prob_n[out_n] = fit(logit_m, y_m).prob(logit_n[out_n])
         prob_n = np.clip(prob_n, EPS, 1 - EPS)
         losses[kind] = -np.where(y_n == 1, np.log(prob_n), np.log1p(-prob_n))
     return losses
 
 
-def _simplest_good(loss_n: Mapping[str, Floats], units: Units) -> tuple[str, str]:
-    """The first kind within one standard error of the least mean loss, and why."""
-    kinds: Sequence[str] = [kind for kind in _FITS if kind in loss_n]
+def simplest_good(loss_n: Mapping[str, Floats], units: Units) -> tuple[str, str]:
+    """The first kind within one standard error of the least mean loss, and why.
+
+    loss_n: per kind, the simplest first, the loss of each image, shape (n,)
+    """
+    kinds: Sequence[str] = [*loss_n]
     best = min(kinds, key=lambda kind: float(loss_n[kind].mean()))
     for kind in kinds:
         more_n = loss_n[kind] - loss_n[best]
@@ -193,6 +202,15 @@ def _simplest_good(loss_n: Mapping[str, Floats], units: Units) -> tuple[str, str
         if more <= error:
             return kind, f"the simplest within one standard error of {best}, whose loss is least"
     return best, "the least cross-validated log loss"
+
+
+def _possible(
+    y_n: Floats, fold_n: NDArray[np.intp]
+) -> dict[str, Callable[[Floats, Floats], Calibrator]]:
+    """The kinds that every part of the images is enough for."""
+    parts = [y_n[fold_n != fold] for fold in np.unique(fold_n)]
+    fewest = min(min(y.sum(), len(y) - y.sum()) for y in parts)
+    return {kind: fit for kind, fit in _FITS.items() if kind != "isotonic" or fewest >= FEWEST}
 
 
 def _each_image(n: int) -> Units:

@@ -20,6 +20,7 @@ from hilum.cli.reproduce import reproduce
 from hilum.cli.runs import runs
 from hilum.cli.stress import stress
 from hilum.cli.train import train
+from hilum.cli.validate import validate
 
 app = typer.Typer(
     name="hilum",
@@ -56,6 +57,7 @@ app.command()(stress)
 app.command()(novelty)
 app.command()(monitor)
 app.command()(generalise)
+app.command()(validate)
 app.command()(compare)
 app.command()(runs)
 app.add_typer(bundle_app, name="bundle")

@@ -6,6 +6,7 @@ An image or patient that the bundle was made from is refused unless the user all
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -21,6 +22,18 @@ if TYPE_CHECKING:
     from hilum.recipe import DataPart
 
 Seen = Literal["refuse", "allow", "leave out"]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The images of a role. told: what must be told of them; seen: what of them training saw, or
+    why that is not known, empty for nothing."""
+
+    films: Cohort
+    told: tuple[str, ...]
+    seen: tuple[str, ...]
+
+
 EVERY = "all"  # in place of a role: every image of another source
 
 
@@ -78,6 +91,12 @@ def is_source(paths: Sequence[str]) -> bool:
 def images_of_role(
     bundle: Bundle, cohort: Cohort, role: str, settings: DataPart, *, seen: Seen
 ) -> tuple[Cohort, list[str]]:
+    """The images of a role, and all that must be told of them beside the figures; as `choose`."""
+    chosen = choose(bundle, cohort, role, settings, seen=seen)
+    return chosen.films, [*chosen.told, *chosen.seen]
+
+
+def choose(bundle: Bundle, cohort: Cohort, role: str, settings: DataPart, *, seen: Seen) -> Chosen:
     """The images of a role, and what must be told of them beside the figures.
 
     Of another source `test` is the published one, and every image where none is published.
@@ -121,10 +140,10 @@ def images_of_role(
         raise HilumError(
             cohort.name, f"no image has the role '{role}'", remedy=f"take every image by :{EVERY}"
         )
+    words: list[str] = []
     if role in ("test", EVERY):
         safe = own and not changed  # drawn as at training: nothing can be shared
         seen_n, words = _seen(bundle, cohort, prints, chosen_n, safe=safe, seen=seen)
-        told += words
         chosen_n = chosen_n & ~seen_n
         if not chosen_n.any():
             raise HilumError(
@@ -133,7 +152,7 @@ def images_of_role(
                 expected="images that the bundle has not seen",
             )
     _refuse_unlabelled(bundle, cohort.where(chosen_n))
-    return cohort.where(chosen_n), told
+    return Chosen(cohort.where(chosen_n), tuple(told), tuple(words))
 
 
 def _meanings(bundle: Bundle, cohort: Cohort) -> list[str]:

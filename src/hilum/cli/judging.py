@@ -259,7 +259,7 @@ def _evaluate_and_report(
             warnings=warnings,
             progress=progress,
         )
-    facts = Facts(_command(), installed_versions(), seed=SEED)
+    facts = Facts(command(), installed_versions(), seed=SEED)
     if bundle is not None:
         # Written down before the report, which tells of this opening, too.
         _record_opening(bundle, evaluation)
@@ -287,7 +287,7 @@ def _record_opening(bundle: Bundle, evaluation: Evaluation) -> None:
         say(f"note: {bundle.folder} cannot be written; its ledger of openings lacks this one")
 
 
-def _command() -> str:
+def command() -> str:
     """What was typed, as one would type it again."""
     return shlex.join(["hilum", *sys.argv[1:]])
 

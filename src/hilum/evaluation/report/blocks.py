@@ -142,6 +142,8 @@ class Contents:
 
     banner: what no reader may miss, None where there is nothing of the kind
     about: which images, in a few words each
+    kicker: what kind of page it is; chapters_are: what there is a chapter of each
+    footer: what stands beside the page, and where; none: as beside an evaluation
     """
 
     title: str
@@ -150,3 +152,6 @@ class Contents:
     first: tuple[Section, ...]
     chapters: tuple[Chapter, ...]
     last: tuple[Section, ...]
+    kicker: str = "evaluation of a classifier"
+    chapters_are: str = "finding"
+    footer: tuple[Text, ...] = ()

@@ -51,7 +51,7 @@ def page(report: Contents, drawings: Mapping[tuple[str, str], str]) -> str:
         several=len(report.chapters) > 1,
         left_out=len(report.chapters) - len(shown),
         drawings={key: Markup(svg) for key, svg in drawings.items()},
-        panels={chapter.key: _panel(chapter) for chapter in shown},
+        panels={chapter.key: _panel(panel) for chapter in shown for panel in _panels(chapter)},
         rows=_rows,
         policy=_policy(script),
         # Neither holds anything of the data: they are files of this package.
@@ -71,9 +71,13 @@ def _policy(script: str) -> str:
     )
 
 
-def _panel(chapter: Chapter) -> dict[str, Any]:
-    """What the template needs to lay out the chapter's panel."""
-    found = next(b for part in chapter.sections for b in part.blocks if isinstance(b, Panel))
+def _panels(chapter: Chapter) -> list[Panel]:
+    """The chapter's panel, where it has one."""
+    return [b for part in chapter.sections for b in part.blocks if isinstance(b, Panel)]
+
+
+def _panel(found: Panel) -> dict[str, Any]:
+    """What the template needs to lay out a panel."""
     position, data = live.start(found), live.data(found)
     i, counts = position.threshold, found.counts
     without, having = class_names(found.finding)
