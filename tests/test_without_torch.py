@@ -14,7 +14,7 @@ from hilum.bundle import Bundle
 BLOCK = """
 import sys
 from importlib.machinery import PathFinder
-ABSENT = {"torch", "torchvision", "timm", "lightning_fabric", "captum"}
+ABSENT = {"torch", "torchvision", "timm", "lightning_fabric", "captum", "sklearn"}
 class Base:
     def find_spec(name, path=None, target=None):
         absent = name.partition(".")[0] in ABSENT

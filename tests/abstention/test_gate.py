@@ -5,7 +5,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from hilum.abstention.examples import not_frontal_chests, varied
-from hilum.abstention.gate import Gate, fit_gate
+from hilum.abstention.fitting import fit_gate
+from hilum.abstention.gate import Gate
 from hilum.abstention.outline import SIDE
 from hilum.data.sources.phantom import phantom_cohort
 

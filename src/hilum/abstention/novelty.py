@@ -14,17 +14,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
-from sklearn.covariance import ledoit_wolf
-from sklearn.decomposition import PCA
 
 from hilum.abstention.outline import outline, thumbnails
 from hilum.data.appearance import appearance
 
 Arrays = Mapping[str, NDArray[np.float32]]
 Floats = NDArray[np.floating]
-_COMPONENTS = 64
 _NEIGHBOURS = 10
-_REMEMBERED = 1000
 _CHUNK = 256
 
 
@@ -43,21 +39,6 @@ class Gaussian:
         white_nd = np.asarray(value_nd, dtype=np.float64) @ self.whiten_dd
         squared_kn = [((white_nd - centre_d) ** 2).sum(axis=1) for centre_d in self.centre_kd]
         return np.asarray(np.min(squared_kn, axis=0))
-
-    @classmethod
-    def fit(cls, value_nd: Floats, y_n: Floats) -> Self:
-        """y_n: 1, 0 or NaN, a class of its own; covariance is Ledoit & Wolf's, tied."""
-        value_nd = np.asarray(value_nd, dtype=np.float64)
-        group_n = np.where(np.isnan(y_n), 2, y_n).astype(int)
-        centres = {k: value_nd[group_n == k].mean(axis=0) for k in np.unique(group_n)}
-        # Scaled first, so that shrinkage towards a sphere is fair to every value.
-        rest_nd = value_nd - np.stack([centres[k] for k in group_n])
-        scale_d = rest_nd.std(axis=0) + 1e-6
-        covariance_dd, _ = ledoit_wolf(rest_nd / scale_d)
-        root_dd = np.linalg.cholesky(np.linalg.inv(covariance_dd))
-        whiten_dd = root_dd / scale_d[:, None]
-        centre_kd = np.stack(list(centres.values())) @ whiten_dd
-        return cls(centre_kd.astype(np.float32), whiten_dd.astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -152,46 +133,6 @@ class Novelty:
 MEASURES = ("film", "mahalanobis", "knn", "energy")
 
 
-def fit_novelty(
-    train: tuple[Floats, Floats, Floats],
-    y_n: Floats,
-    calibrate: tuple[Floats, Floats, Floats],
-    *,
-    refusals: float,
-    rng: np.random.Generator,
-) -> Novelty:
-    """Fit every measure on the train role, and its limit on the calibrate role.
-
-    train, calibrate: image_nhw, feature_nd and logit_nf of their films
-    y_n: train labels of the first finding, NaN where unknown
-    refusals: the share of films like the calibrate role's that a measure may refuse; "film" asks
-        two clouds and gives each half of it
-    """
-    image_nhw, feature_nd, _ = train
-    axes = PCA(min(_COMPONENTS, *np.shape(feature_nd)), random_state=int(rng.integers(2**31))).fit(
-        np.asarray(feature_nd, dtype=np.float64)
-    )
-    axis_nc = axes.transform(np.asarray(feature_nd, dtype=np.float64))
-    cloud = Gaussian.fit(axis_nc, y_n)
-    kept_m = rng.permutation(len(axis_nc))[:_REMEMBERED]
-    looks_na = np.stack(list(appearance(image_nhw).values()), axis=1)
-    unlimited = Novelty(
-        Gaussian.fit(outline(thumbnails(image_nhw)), y_n),
-        Gaussian.fit(looks_na, y_n),
-        axes.mean_.astype(np.float32),
-        axes.components_.T.astype(np.float32),
-        cloud,
-        (axis_nc[kept_m] @ cloud.whiten_dd).astype(np.float32),
-        {},
-    )
-    halved = ("outline", "looks")
-    limits = {
-        name: _limit(raw_n, refusals / 2 if name in halved else refusals)
-        for name, raw_n in unlimited.raw(*calibrate).items()
-    }
-    return Novelty(**{**vars(unlimited), "limits": limits})
-
-
 def energy(logit_nf: Floats) -> NDArray[np.float64]:
     """Free energy over the findings' two classes, shape (n,).
 
@@ -201,12 +142,6 @@ def energy(logit_nf: Floats) -> NDArray[np.float64]:
     logit_nf = np.asarray(logit_nf, dtype=np.float64)
     free_nf = -logsumexp(np.stack([np.zeros_like(logit_nf), logit_nf]), axis=0)
     return np.asarray(free_nf.sum(axis=1))
-
-
-def _limit(raw_n: Floats, refusals: float) -> float:
-    """What a share of at most `refusals` of such films lies beyond, as split conformal does."""
-    rank = ceil((len(raw_n) + 1) * (1 - refusals) * (1 - 1e-12))
-    return float(np.sort(raw_n)[rank - 1]) if rank <= len(raw_n) else np.inf
 
 
 def _over(raw_n: Floats, limit: float) -> NDArray[np.float64]:

@@ -12,8 +12,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hilum.abstention.gate import Gate, fit_gate
-from hilum.abstention.novelty import MEASURES, Arrays, Floats, Novelty, fit_novelty
+from hilum.abstention.gate import Gate
+from hilum.abstention.novelty import MEASURES, Arrays, Floats, Novelty
 from hilum.abstention.outline import thumbnails
 from hilum.calibration import ConformalLimits
 from hilum.errors import BundleError
@@ -151,35 +151,3 @@ def refer(
     decided_n = np.where(prob_n >= threshold, present_n & ~absent_n, absent_n & ~present_n)
     found_n[(reason_n == ANSWERED) & ~decided_n] = "conformal"
     return found_n
-
-
-def fit_policy(
-    train: tuple[Floats, Floats, Floats],
-    y_n: Floats,
-    calibrate: tuple[Floats, Floats, Floats],
-    synthetic_nhw: Floats,
-    *,
-    gate: bool,
-    novelty: str,
-    refusals: float,
-    examples: int,
-    rng: np.random.Generator,
-) -> Policy:
-    """Fit gate and novelty.
-
-    train, calibrate: image_nhw, feature_nd and logit_nf of the roles' films; train may be a part
-    y_n: train labels of the first finding; synthetic_nhw: thumbnails of phantoms for the gate
-    novelty: of MEASURES, or "none"
-    """
-    fitted = fit_novelty(train, y_n, calibrate, refusals=refusals, rng=rng)
-    opened = None
-    if gate:
-        opened = fit_gate(
-            thumbnails(train[0]),
-            synthetic_nhw,
-            thumbnails(calibrate[0]),
-            examples=examples,
-            refusals=refusals,
-            rng=rng,
-        )
-    return Policy(opened, fitted, novelty, refusals, len(calibrate[0]))

@@ -12,9 +12,9 @@ from hilum.cli.compare import compare
 from hilum.cli.data import data_app
 from hilum.cli.evaluate import evaluate
 from hilum.cli.explain import explain
-from hilum.cli.novelty import novelty
-from hilum.cli.monitor import monitor
 from hilum.cli.generalise import generalise
+from hilum.cli.monitor import monitor
+from hilum.cli.novelty import novelty
 from hilum.cli.predict import predict
 from hilum.cli.reproduce import reproduce
 from hilum.cli.runs import runs
@@ -51,13 +51,13 @@ def hilum(
 app.command()(reproduce)
 app.command()(train)
 app.command()(evaluate)
+app.command()(validate)
 app.command()(predict)
 app.command()(explain)
 app.command()(stress)
 app.command()(novelty)
-app.command()(monitor)
 app.command()(generalise)
-app.command()(validate)
+app.command()(monitor)
 app.command()(compare)
 app.command()(runs)
 app.add_typer(bundle_app, name="bundle")

@@ -117,7 +117,9 @@ def need_training() -> None:
 
     from hilum.errors import MissingExtraError
 
-    if any(find_spec(package) is None for package in ("torch", "timm", "lightning_fabric")):
+    if any(
+        find_spec(package) is None for package in ("torch", "timm", "lightning_fabric", "sklearn")
+    ):
         raise MissingExtraError("training", "train", "the image built with '--target train'")
 
 

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from hilum.abstention.fitting import fit_policy
 from hilum.abstention.outline import SIDE
-from hilum.abstention.policy import Policy, fit_policy
+from hilum.abstention.policy import Policy
 from hilum.data.cohort import Cohort
 from hilum.data.preprocessing import Step
 from hilum.data.reading import Quarantine
