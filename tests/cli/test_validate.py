@@ -85,13 +85,13 @@ def test_one_page_holds_both_sides_and_what_could_be_done(
     assert [step["k"] for step in there["remedies"]["Pneumonia"]["local"]["steps"]] == [20, 25]
     # The films it was made from are of 28 pixels, which no perceptual hash tells apart.
     assert "too small to be known again" in there["seen"][0]
-    assert there["refusals"] is None
+    assert there["referrals"]["Pneumonia"]["whole"]["n"] == 60
     ledger = [json.loads(line) for line in (copy / "openings.jsonl").read_text().splitlines()]
     assert (ledger[-1]["role"], ledger[-1]["n"]) == ("test", 60)
     page = (out / "validation.html").read_text()
     for words in (
         "Inside and outside", "Reliability inside", "Reliability outside", "Decision curve",
-        "What could be done", "Two labellings", "no input gate", "Subgroups", "Missed",
+        "What could be done", "Two labellings", "of these images and", "Subgroups", "Missed",
         "too small to be known again", "Why it dropped", "not a medical device",
     ):  # fmt: skip
         assert words in page

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,8 +36,10 @@ def test_a_line_holds_no_id_and_fields_of_others_are_let_be(
 ) -> None:
     films = small_cohort.where(np.arange(len(small_cohort)) < 4)
     observed = observe(small_bundle, films)
+    said = observed.predictions.table.assign(refer=["gate", "", "", ""])
+    observed = replace(observed, predictions=replace(observed.predictions, table=said))
     digests = [f"{i:064x}" for i in range(4)]
-    lines = lines_of(small_bundle, observed, digests, datetime.now(UTC), ["gate", *[None] * 3])
+    lines = lines_of(small_bundle, observed, digests, datetime.now(UTC))
     append(tmp_path, lines)
     (file,) = tmp_path.iterdir()
     told = [json.loads(text) for text in file.read_text().splitlines()]

@@ -112,5 +112,5 @@ def _say(found: Validation, shown: Shown) -> None:
     for site in found.sites:
         for line in (*site.seen, *site.evaluation.warnings):
             print(f"warning: {site.name}: {line}")
-    if found.refusals is None:
+    if not any(site.referrals for site in found.sites):
         print(f"note: {NO_GATE}")

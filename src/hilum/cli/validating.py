@@ -320,6 +320,7 @@ def _site(bundle: Bundle, name: str, judged: _Judged, inside: Inside) -> Site:
     """Drop, remedies and labellings of one source."""
     import numpy as np
 
+    from hilum.evaluation.referral import referral
     from hilum.robustness.external.labelling import compare_labellings
     from hilum.robustness.external.remedying import remedies
     from hilum.robustness.external.validating import Site, drops, figures_of
@@ -355,7 +356,20 @@ def _site(bundle: Bundle, name: str, judged: _Judged, inside: Inside) -> Site:
         finding: drops(inside.figures[finding], figures_of(evaluation, finding))
         for finding in bundle.findings
     }
-    return Site(name, evaluation, judged.seen, each, made, both)
+    handed_on = {
+        finding: found
+        for finding in bundle.findings
+        if (
+            found := referral(
+                predictions,
+                finding,
+                thresholds[finding]["deployed"],
+                np.random.default_rng(SEED),
+            )
+        )
+        is not None
+    }
+    return Site(name, evaluation, judged.seen, each, made, both, handed_on)
 
 
 def _rule(bundle: Bundle) -> PointRule:

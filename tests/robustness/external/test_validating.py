@@ -3,9 +3,7 @@ from __future__ import annotations
 import pytest
 
 from hilum.estimates import Estimate, wilson
-from hilum.robustness.external.validating import Site, Validation, difference, drops
-
-from hilum.robustness.external.validating import Inside  # isort: skip
+from hilum.robustness.external.validating import difference, drops
 
 
 def test_the_difference_of_two_shares_is_newcombes() -> None:
@@ -30,16 +28,3 @@ def test_only_figures_of_both_sides_are_compared() -> None:
     found = drops({"auroc": wilson(9, 10)}, {"auroc": wilson(7, 10), "ece": wilson(1, 10)})
     assert [*found] == ["auroc"]
     assert found["auroc"].difference.value == pytest.approx(-0.2)
-
-
-def test_refusals_add_up_and_are_none_without_a_gate() -> None:
-    def site(refusals: dict[str, int] | None) -> Site:
-        return Site("x", None, (), {}, refusals=refusals)  # type: ignore[arg-type]
-
-    def of(*sites: Site) -> Validation:
-        return Validation("d", "n", "p", False, Inside("s", "test", {}), sites)
-
-    assert of(site({"lateral": 2}), site({"lateral": 1, "hand": 3})).refusals == {
-        "lateral": 3, "hand": 3
-    }  # fmt: skip
-    assert of(site(None), site({"lateral": 1})).refusals is None

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
-from matplotlib.axes import Axes
 
 from hilum.evaluation.plots.referral import draw_referrals
 from hilum.evaluation.predictions import Predictions
@@ -48,24 +47,32 @@ def referral_supplement(
     )
 
 
-def _section(found: Referral, reasons: Mapping[str, str]) -> Section:
-    asked = "; ".join(
-        f"{reason}: {words} ({found.reasons[reason].in_words()})"
+def referral_blocks(found: Referral, reasons: Mapping[str, str]) -> tuple[Block, ...]:
+    """What is answered and what is handed on, in words and figures.
+
+    reasons: what each reason means
+    """
+    asked = tuple(
+        f"{reason}: {found.reasons[reason].in_words()}, {words}"
         for reason, words in reasons.items()
         if reason in found.reasons
     )
     coverage = found.answered.figures["coverage"].in_words()
-    blocks: list[Block] = [
+    rest = "hands the rest on, as a share of all" if asked else "hands none on"
+    return (
         Text(
-            f"This classifier may hand an image on to a reader in place of an answer. It answers "
-            f"{coverage} of these images; "
-            + (f"it refers the rest, share by share: {asked}." if asked else "it refers none.")
+            "This classifier may hand an image on to a reader in place of an answer. It answers "
+            f"{coverage} of these images and {rest}{':' if asked else '.'}"
         ),
+        *((Bullets(asked),) if asked else ()),
         _figures(found),
         Bullets(_against(found)),
-    ]
-    if found.sites:
-        blocks.append(_sites(found.sites))
+        *((_sites(found.sites),) if found.sites else ()),
+    )
+
+
+def _section(found: Referral, reasons: Mapping[str, str]) -> Section:
+    blocks = [*referral_blocks(found, reasons)]
     if found.reasons:
         share = {
             kind: {reason: n / max(1, sum(held.values())) for reason, n in held.items()}
@@ -79,16 +86,10 @@ def _section(found: Referral, reasons: Mapping[str, str]) -> Section:
                 "many are handed on for which reason.",
                 "Bars by kind of answer: answered and referred images",
                 (6.4, 2.9),
-                partial(_draw, found.kinds, share),
+                partial(draw_referrals, found.kinds, share),
             )
         )
     return Section("refers", "When it refers", tuple(blocks))
-
-
-def _draw(
-    kinds: Mapping[str, Mapping[str, int]], share: Mapping[str, Mapping[str, float]], ax: Axes
-) -> Axes:
-    return draw_referrals(kinds, share, ax)
 
 
 def _figures(found: Referral) -> Table:

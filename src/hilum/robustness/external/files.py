@@ -70,7 +70,6 @@ def plain(found: Validation, shown: Shown) -> dict[str, Any]:
         },
         "sites": [_site(site, found.findings, shown) for site in found.sites],
         "pooled": {finding: asdict(pooled) for finding, pooled in found.pooled.items()},
-        "refusals": None if found.refusals is None else dict(found.refusals),
         "notes": list(found.notes),
         "note": NOTE,
     }
@@ -109,7 +108,7 @@ def _site(site: Site, findings: Sequence[str], shown: Shown) -> dict[str, Any]:
         "units": evaluation.units,
         "folder": shown.folders[site.name],
         "seen": list(site.seen),
-        "refusals": None if site.refusals is None else dict(site.refusals),
+        "referrals": {f: each.to_dict() for f, each in site.referrals.items()},
         "warnings": list(evaluation.warnings),
         "drop": {
             finding: {name: asdict(each) for name, each in drops.items()}

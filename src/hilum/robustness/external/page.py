@@ -12,8 +12,9 @@ from functools import partial
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hilum.abstention import REASONS
 from hilum.calibration.prior_shift import ASSUMPTION
-from hilum.evaluation.report import figure_tables
+from hilum.evaluation.report import figure_tables, referral_blocks
 from hilum.evaluation.report.blocks import (
     Block,
     Bullets,
@@ -212,7 +213,7 @@ def _sections(found: Validation, site: Site, finding: str, shown: Shown) -> Iter
                 tables.crossed(both),
             ),
         )
-    yield Section("seen", "Seen in training, and refused", tuple(_seen(site)))
+    yield Section("seen", "Seen in training, and referred", tuple(_seen(site, finding)))
     yield Section("groups", "Subgroups", tuple(figure_tables.by_group(evaluation, finding, drawn)))
     films = shown.films.get((site.name, finding), ())
     if films:
@@ -330,19 +331,12 @@ def _remedies(found: Validation, site: Site, finding: str) -> Iterator[Block]:
         )
 
 
-def _seen(site: Site) -> Iterator[Block]:
+def _seen(site: Site, finding: str) -> Iterator[Block]:
     yield Bullets(tuple(map(whole_sentence, site.seen)) or (words.UNSEEN,))
-    if site.refusals is None:
+    if finding not in site.referrals:
         yield Text(words.NO_GATE)
         return
-    total = sum(site.refusals.values())
-    yield Text(f"The input gate refused {plural(total, 'film')}, which have no part in any figure.")
-    if site.refusals:
-        yield Table(
-            "Films refused by the input gate, by reason",
-            ("Reason", "Films"),
-            tuple((reason, f"{films:,}") for reason, films in site.refusals.items()),
-        )
+    yield from referral_blocks(site.referrals[finding], REASONS)
 
 
 def _full(site: Site, finding: str, shown: Shown) -> Iterator[Block]:

@@ -12,6 +12,7 @@ from math import hypot
 
 from hilum.estimates import Estimate
 from hilum.evaluation import Evaluation
+from hilum.evaluation.referral import Referral
 from hilum.robustness.external.labelling import Labellings
 from hilum.robustness.external.pooling import Pooled
 from hilum.robustness.external.remedying import Remedies
@@ -55,7 +56,7 @@ class Site:
     drops: finding -> of FIGURES
     labellings: finding -> two labellings; empty where there is one
     remedies: finding -> what could be done
-    refusals: reason of the input gate -> films refused; None where the bundle has no gate
+    referrals: finding -> what the bundle would hand on of these films; empty where it never does
     """
 
     name: str
@@ -64,7 +65,7 @@ class Site:
     drops: Mapping[str, Mapping[str, Drop]]
     remedies: Mapping[str, Remedies] = field(default_factory=dict)
     labellings: Mapping[str, Labellings] = field(default_factory=dict)
-    refusals: Mapping[str, int] | None = None
+    referrals: Mapping[str, Referral] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,17 +88,6 @@ class Validation:
     @property
     def findings(self) -> tuple[str, ...]:
         return self.sites[0].evaluation.findings
-
-    @property
-    def refusals(self) -> Mapping[str, int] | None:
-        """Reason -> films refused, over all sites; None where the bundle has no gate."""
-        found: dict[str, int] = {}
-        for site in self.sites:
-            if site.refusals is None:
-                return None
-            for reason, films in site.refusals.items():
-                found[reason] = found.get(reason, 0) + films
-        return found
 
 
 def figures_of(evaluation: Evaluation, finding: str) -> dict[str, Estimate]:

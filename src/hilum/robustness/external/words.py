@@ -24,7 +24,7 @@ from hilum.robustness.external.pooling import Pooled
 from hilum.robustness.external.remedying import PriorCorrection
 from hilum.robustness.external.validating import Drop, Inside, Site, Validation
 
-NO_GATE = "This bundle has no input gate: every film that could be read was answered."
+NO_GATE = "This bundle has no input gate: it answers every film that can be read."
 UNSEEN = (
     "No film of these, no altered copy of one and no patient was among those the bundle was "
     "trained, tuned or calibrated on."

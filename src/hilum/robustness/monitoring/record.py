@@ -69,12 +69,11 @@ def lines_of(
     observed: Observed,
     digests: Sequence[str],
     time: datetime,
-    refer: Sequence[str | None] | None = None,
 ) -> list[Line]:
     """A line for each row of what was observed.
 
     digests: SHA-256 of each film, in hex; time: of the answer, with its zone
-    refer: why each film was referred, None where it was answered; None: all were answered
+    A film is on record as referred when any of its findings is.
     """
     predictions = observed.predictions
     number_nk = feature_summary(observed.feature_nd, bundle.digest)
@@ -82,7 +81,11 @@ def lines_of(
         f: (predictions.logit(f), predictions.prob(f), predictions.decision(f))
         for f in predictions.findings
     }
-    reasons = refer or [None] * len(predictions)
+    said = [
+        [""] * len(predictions) if (reason_n := predictions.referrals(f)) is None else reason_n
+        for f in predictions.findings
+    ]
+    reasons = [next(filter(None, of_film), None) for of_film in zip(*said, strict=True)]
     return [
         Line(
             time=time.astimezone(UTC),
