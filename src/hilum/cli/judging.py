@@ -137,14 +137,14 @@ def evaluate_bundle(
     )
 
 
-def refuse_inside(out: Path, bundle: Bundle) -> None:
+def refuse_inside(out: Path, bundle: Bundle, flag: str = "--out") -> None:
     """Raise HilumError for an output folder in the bundle itself, which holds what it was made of
     alone.
     """
     from hilum.errors import HilumError
 
     if bundle.folder.resolve() in (out.resolve(), *out.resolve().parents):
-        raise HilumError(out, "lies inside the bundle", remedy="name another folder with --out")
+        raise HilumError(out, "lies inside the bundle", remedy=f"name another folder with {flag}")
 
 
 def where_it_looks(bundle: Bundle, films: Cohort, lung_masks: Mapping[int, Path]) -> Supplement:

@@ -81,7 +81,7 @@ def predict(
         refuse_unwritable(out.parent)
     loaded = load_bundle(bundle)
     if log is not None:
-        refuse_inside(log, loaded)
+        refuse_inside(log, loaded, "--log")
         refuse_unwritable(log)
     reading = loaded.manifest.reading
     of_source = is_source(paths)
@@ -97,7 +97,7 @@ def predict(
     # One film alone is refused in its own words.
     quarantine = Quarantine(len(cohort), broken_limit if len(cohort) > 1 else 0)
     if explain is not None:
-        refuse_inside(explain, loaded)
+        refuse_inside(explain, loaded, "--explain")
         with output_folder(explain):
             clear(explain)
             evidence = Evidence(cohort)
