@@ -91,3 +91,13 @@ def test_it_comes_back_from_arrays(fitted: Novelty) -> None:
     for name in ("film", "mahalanobis", "energy"):
         np.testing.assert_array_equal(again.score(*films)[name], fitted.score(*films)[name])
     assert (again.score(*films)["knn"] == 0).all()
+
+
+def test_films_and_features_that_are_all_alike_can_be_fitted() -> None:
+    rng = np.random.default_rng(8)
+    image, feature, logit = role(rng, 60)
+    alike = np.broadcast_to(image[:1], image.shape), np.ones_like(feature), np.zeros_like(logit)
+    found = fit_novelty(alike, np.arange(60) % 2.0, alike, refusals=0.05, rng=rng)
+    score = found.score(image, feature, logit)
+    assert all(np.isfinite(each).all() for each in score.values())
+    assert (score["film"][1:] > 1).all()

@@ -123,7 +123,7 @@ def test_what_the_report_is_told_of_the_file(tmp_path: Path, written: Written) -
     assert written.facts.predictions_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert "hilum" in written.facts.versions
     assert (written.facts.model, written.facts.openings, written.image_of) == (None, (), None)
-    assert written.supplement is None
+    assert written.supplement == Supplement()
     assert (written.evaluation.source, written.evaluation.role) == ("theirs.csv", "test")
     named = ["--source", "St Elsewhere", "--role", "external", "--out", str(tmp_path / "out")]
     assert run([*arguments, *named]) == 0
@@ -357,7 +357,8 @@ def test_a_bundle_takes_prevalences_and_groups_and_its_record_goes_into_the_repo
     assert written.image_of(0).shape == (28, 28)
     assert isinstance(written.supplement, Supplement)
     assert [section.title for section in written.supplement.sections["Pneumonia"]] == [
-        "Where it looks"
+        "When it refers",
+        "Where it looks",
     ]
 
 

@@ -10,8 +10,8 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.covariance import ledoit_wolf
-from sklearn.decomposition import PCA
 from sklearn.neural_network import MLPClassifier
+from sklearn.utils.extmath import randomized_svd
 
 from hilum.abstention.examples import not_frontal_chests, varied
 from hilum.abstention.gate import Gate
@@ -22,6 +22,7 @@ from hilum.data.appearance import appearance
 
 _COMPONENTS = 64
 _REMEMBERED = 1000
+_FLOOR = 1e-6  # of the variance of a value
 _NEURONS = 64
 _DECAY = 0.1
 _PASSES = 60
@@ -123,18 +124,22 @@ def fit_novelty(
         two clouds and gives each half of it
     """
     image_nhw, feature_nd, _ = train
-    axes = PCA(min(_COMPONENTS, *np.shape(feature_nd)), random_state=int(rng.integers(2**31))).fit(
-        np.asarray(feature_nd, dtype=np.float64)
+    feature_nd = np.asarray(feature_nd, dtype=np.float64)
+    mean_d = feature_nd.mean(axis=0)
+    _, _, axis_cd = randomized_svd(
+        feature_nd - mean_d,
+        min(_COMPONENTS, *feature_nd.shape),
+        random_state=int(rng.integers(2**31)),
     )
-    axis_nc = axes.transform(np.asarray(feature_nd, dtype=np.float64))
+    axis_nc = (feature_nd - mean_d) @ axis_cd.T
     cloud = fit_gaussian(axis_nc, y_n)
     kept_m = rng.permutation(len(axis_nc))[:_REMEMBERED]
     looks_na = np.stack(list(appearance(image_nhw).values()), axis=1)
     unlimited = Novelty(
         fit_gaussian(outline(thumbnails(image_nhw)), y_n),
         fit_gaussian(looks_na, y_n),
-        axes.mean_.astype(np.float32),
-        axes.components_.T.astype(np.float32),
+        mean_d.astype(np.float32),
+        axis_cd.T.astype(np.float32),
         cloud,
         (axis_nc[kept_m] @ cloud.whiten_dd).astype(np.float32),
         {},
@@ -159,7 +164,8 @@ def fit_gaussian(value_nd: Floats, y_n: Floats) -> Gaussian:
     rest_nd = value_nd - np.stack([centres[k] for k in group_n])
     scale_d = rest_nd.std(axis=0) + 1e-6
     covariance_dd, _ = ledoit_wolf(rest_nd / scale_d)
-    root_dd = np.linalg.cholesky(np.linalg.inv(covariance_dd))
+    # Of films that are all alike nothing varies, and yet another film lies far from them.
+    root_dd = np.linalg.cholesky(np.linalg.inv(covariance_dd + _FLOOR * np.eye(len(scale_d))))
     whiten_dd = root_dd / scale_d[:, None]
     centre_kd = np.stack(list(centres.values())) @ whiten_dd
     return Gaussian(centre_kd.astype(np.float32), whiten_dd.astype(np.float32))

@@ -48,6 +48,7 @@ RECORD: dict[str, Any] = {
     "meanings": {"Pneumonia": "two physicians called it so"},
     "reading": {"window": 1, "bits": None},
     "salt": "0" * 32,
+    "abstention": None,
     "backbone": {
         "name": "efficientnet_lite0",
         "weights": "imagenet",
