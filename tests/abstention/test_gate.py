@@ -37,6 +37,13 @@ def test_its_limit_is_even_odds_at_most_and_refuses_no_more_than_it_may(gate: Ga
     assert (gate.score(phantoms(200, 3)) < gate.limit).mean() <= 0.02
 
 
+def test_too_few_calibrate_films_refuse_nothing() -> None:
+    rng, few = np.random.default_rng(0), phantoms(16, 3)
+    found = fit_gate(few, few, few, examples=100, refusals=0.02, rng=rng)
+    assert found.limit == -np.inf
+    assert Gate.of(found.arrays(), {"limit": None}).limit == -np.inf
+
+
 def test_its_limit_falls_where_calibrate_films_would_be_refused() -> None:
     rng = np.random.default_rng(0)
     turned = phantoms(60, 1)[:, ::-1]

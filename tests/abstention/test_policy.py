@@ -128,6 +128,9 @@ def test_a_policy_comes_back_from_its_arrays(policy: Policy) -> None:
 def test_a_policy_without_its_weights_is_named_as_damaged(policy: Policy) -> None:
     with pytest.raises(BundleError, match="policy of abstention: damaged"):
         Policy.of({}, policy.to_dict())
+    lacking = {"deciding": "film", "limits": {"knn": 1.0}}
+    with pytest.raises(BundleError, match="not a limit for every measure"):
+        Policy.of(policy.arrays(), policy.to_dict() | {"novelty": lacking})
     with pytest.raises(BundleError, match="no measure of novelty 'moon'"):
         Policy.of(policy.arrays(), policy.to_dict() | {"novelty": {"deciding": "moon"}})
 
@@ -149,3 +152,19 @@ def test_a_bundle_of_an_earlier_schema_answers_every_film(
     )
     assert earlier.policy() is None
     assert predict(earlier, small_cohort).referrals("Pneumonia") is None
+
+
+def test_what_is_asked_is_told_in_words(policy: Policy) -> None:
+    said = policy.in_words()
+    assert said.startswith("gate (at most 2 % of films like the 300 of calibrate), then novelty by")
+    assert said.endswith("then prediction set")
+    unlimited = dict.fromkeys(policy.novelty.limits, np.inf)
+    few = replace(policy, novelty=replace(policy.novelty, limits=unlimited))
+    assert "novelty by film (no limit: too few calibrate films)" in few.in_words()
+    assert replace(policy, gate=None, deciding="none").in_words() == "prediction set"
+
+
+def test_a_score_that_is_no_number_is_referred(policy: Policy) -> None:
+    films = np.zeros((2, SIDE, SIDE)), np.full((2, 20), np.nan), np.zeros((2, 1))
+    by_features = replace(policy, gate=None, deciding="mahalanobis")
+    assert (by_features.look(*films).reason_n == "novelty").all()

@@ -1,11 +1,15 @@
 """What is answered, and what that is worth."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from hilum.evaluation.predictions import Predictions
 from hilum.evaluation.referral import KINDS, referral
+from hilum.evaluation.report import referral_supplement
+from hilum.evaluation.report.blocks import Bullets, Text
 
 
 def predictions(n: int = 400, seed: int = 0) -> Predictions:
@@ -100,3 +104,37 @@ def test_predictions_that_say_nothing_of_referring_have_no_such_figures() -> Non
     assert silent.referrals("Pneumonia") is None
     assert referral(silent, "Pneumonia", 0.5, np.random.default_rng(0)) is None
     assert "refer" not in found.group_columns
+
+
+def test_coverage_needs_no_labels() -> None:
+    found = predictions()
+    some = found.table.assign(label_pneumonia=np.nan)
+    result = referral(Predictions(found.findings, some), "Pneumonia", 0.5, np.random.default_rng(0))
+    assert result is not None
+    assert (result.whole.n, result.whole.labelled) == (400, 0)
+    assert result.reasons["gate"].value == pytest.approx(20 / 400)
+    coverage = (found.table["refer"] == "").mean()
+    assert result.answered.figures["coverage"].value == pytest.approx(coverage)
+    assert result.answered.figures["error"].reason == "no answered image has a label"
+    assert result.against["random"].reason == "no image has a label"
+
+
+def test_a_reason_of_somebody_elses_is_told_in_its_own_words() -> None:
+    found = predictions()
+    theirs = Predictions(found.findings, found.table.assign(refer=["lateral"] * 40 + [""] * 360))
+    added = referral_supplement(theirs, {"Pneumonia": 0.5}, {"gate": "no chest"})
+    text, told = added.sections["Pneumonia"][0].blocks[:2]
+    assert isinstance(text, Text)
+    assert text.sentence.endswith("hands the rest on, as a share of all:")
+    assert isinstance(told, Bullets)
+    assert told.entries[0].startswith("lateral: 0.100")
+
+
+def test_referrals_come_back_from_csv(tmp_path: Path) -> None:
+    found = predictions()
+    for refer in (found.table["refer"], ""):
+        written = Predictions(found.findings, found.table.assign(refer=refer))
+        written.write(tmp_path / "p.csv")
+        again = Predictions.read(tmp_path / "p.csv").referrals("Pneumonia")
+        assert again is not None
+        assert again.tolist() == written.table["refer"].tolist()

@@ -76,7 +76,8 @@ def fit_gate(
         look like one hospital's; calibrate_nhw: of films that set the limit
     examples: how many chest films to learn from, and as many of anything else
     refusals: the share of calibrate films that may be refused at most, in (0, 1)
-    The limit is even odds, or lower where more of the calibrate films would be refused.
+    The limit is even odds, or lower where more of such films would be refused; where calibrate
+    films are too few to tell, nothing is.
     """
     half = examples // 2
     chest_nhw = np.concatenate(
@@ -104,7 +105,7 @@ def fit_gate(
         float(answer_1[0]),
         0.0,
     )
-    lowest = float(np.quantile(gate.score(calibrate_nhw), refusals))
+    lowest = -_limit(-gate.score(calibrate_nhw), refusals)
     return Gate(gate.hidden_dk, gate.hidden_k, gate.answer_k, gate.answer, min(0.0, lowest))
 
 

@@ -22,7 +22,8 @@ class Gate:
     """One hidden layer on the outline.
 
     hidden_dk, hidden_k, answer_k, answer: weights on the outline as it is
-    limit: refused below it; log odds of "frontal chest" where both are as frequent
+    limit: refused below it; log odds of "frontal chest" where both are as frequent;
+        minus infinity where too few calibrate films were there to set one
     """
 
     hidden_dk: NDArray[np.float32]
@@ -52,5 +53,5 @@ class Gate:
             arrays["gate.hidden_k"],
             arrays["gate.answer_k"],
             float(arrays["gate.answer"][0]),
-            float(plain["limit"]),
+            -np.inf if plain["limit"] is None else float(plain["limit"]),
         )

@@ -131,6 +131,7 @@ class Novelty:
 
 # film: of outline and looks the one that is further out; the rest know the network's features.
 MEASURES = ("film", "mahalanobis", "knn", "energy")
+LIMITED = ("outline", "looks", *MEASURES[1:])
 
 
 def energy(logit_nf: Floats) -> NDArray[np.float64]:

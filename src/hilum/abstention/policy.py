@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hilum.abstention.gate import Gate
-from hilum.abstention.novelty import MEASURES, Arrays, Floats, Novelty
+from hilum.abstention.novelty import LIMITED, MEASURES, Arrays, Floats, Novelty
 from hilum.abstention.outline import thumbnails
 from hilum.calibration import ConformalLimits
 from hilum.errors import BundleError
@@ -26,6 +26,7 @@ REASONS: Mapping[str, str] = {
 }
 ANSWERED = ""
 _NONE = "none"
+_TOO_FEW = "no limit: too few calibrate films"
 
 
 @dataclass(frozen=True)
@@ -80,18 +81,26 @@ class Policy:
         gate_n = np.full(n, np.nan)
         novelty = self.novelty.score(image_nhw, feature_nd, logit_nf)
         if self.deciding != _NONE:
-            reason_n[novelty[self.deciding] > 1] = "novelty"
+            reason_n[~(novelty[self.deciding] <= 1)] = "novelty"  # what is no number is strange
         if self.gate is not None:
             gate_n = self.gate.score(thumbnails(image_nhw))
-            reason_n[gate_n < self.gate.limit] = "gate"
+            reason_n[~(gate_n >= self.gate.limit)] = "gate"
         return Refused(gate_n, novelty, reason_n)
 
     def in_words(self) -> str:
         """What is asked, in order, and at what cost of films that nothing is wrong with."""
-        asked = ["frontal chest gate"] if self.gate is not None else []
-        asked += [f"novelty ({self.deciding})"] if self.deciding != _NONE else []
-        at_most = f"at most {100 * self.refusals:g} % each of {self.films:,} calibrate films"
-        return f"{', then '.join([*asked, 'prediction set'])}; {at_most} refused"
+        share = f"at most {100 * self.refusals:g} % of films like the {self.films:,} of calibrate"
+        asked = []
+        if self.gate is not None:
+            asked.append(f"gate ({share if np.isfinite(self.gate.limit) else _TOO_FEW})")
+        if self.deciding != _NONE:
+            asked.append(f"novelty by {self.deciding} ({share if self._limited() else _TOO_FEW})")
+        return ", then ".join([*asked, "prediction set"])
+
+    def _limited(self) -> bool:
+        """Whether what decides on novelty has a limit at all."""
+        names = ("outline", "looks") if self.deciding == "film" else (self.deciding,)
+        return any(np.isfinite(self.novelty.limits[name]) for name in names)
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """For a safetensors file."""
@@ -101,13 +110,10 @@ class Policy:
     def to_dict(self) -> dict[str, Any]:
         """Limits and settings, for strict JSON."""
         return {
-            "gate": None if self.gate is None else {"limit": self.gate.limit},
+            "gate": None if self.gate is None else {"limit": _plain(self.gate.limit)},
             "novelty": {
                 "deciding": self.deciding,
-                "limits": {
-                    name: limit if np.isfinite(limit) else None
-                    for name, limit in self.novelty.limits.items()
-                },
+                "limits": {name: _plain(limit) for name, limit in self.novelty.limits.items()},
             },
             "refusals": self.refusals,
             "films": self.films,
@@ -120,6 +126,8 @@ class Policy:
             gate, deciding = plain["gate"], str(plain["novelty"]["deciding"])
             if deciding not in (*MEASURES, _NONE):
                 raise ValueError(f"no measure of novelty {deciding!r}")
+            if {*plain["novelty"]["limits"]} != {*LIMITED}:
+                raise ValueError("not a limit for every measure")
             return cls(
                 None if gate is None else Gate.of(arrays, gate),
                 Novelty.of(arrays, plain["novelty"]),
@@ -127,8 +135,12 @@ class Policy:
                 float(plain["refusals"]),
                 int(plain["films"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise BundleError("the policy of abstention", f"damaged ({error})") from error
+
+
+def _plain(limit: float) -> float | None:
+    return limit if np.isfinite(limit) else None
 
 
 def refer(

@@ -56,6 +56,9 @@ def show(bundle: _Bundle, as_json: Json = False) -> None:
         limits = loaded.conformal_limits(finding)
         if limits is not None:
             print(f"    prediction sets: {limits.in_words()}")
+    policy = loaded.policy()
+    schema = f"never: a bundle of schema {manifest.schema_version}"
+    print(f"  refers: {schema if policy is None else policy.in_words()}")
     for role, facts in manifest.roles["roles"].items():
         print(f"  role {role}: {facts['n']:,} images")
     for role, findings in manifest.figures.items():

@@ -62,7 +62,7 @@ def novelty(
     refuse_inside(out, loaded)
     settings, role = asked_for(loaded, on or "", option or ())
     with output_folder(out):
-        others = {name: _others(loaded, name, where) for name, where in _pairs(against or [])}
+        others = {name: _others(loaded, name, where, data) for name, where in _pairs(against or [])}
         open_ = open_cohort if on else open_cohort_or_phantom
         cohort = open_(settings, loaded.manifest.reading, data)
         films, warnings = images_of_role(loaded, cohort, role, settings, seen=seen)
@@ -70,7 +70,8 @@ def novelty(
         with counting("asking", "kinds") as progress:
             found = check_novelty(loaded, films, others, quarantine=quarantine, progress=progress)
         tell_broken(quarantine.broken)
-        synthetic = films.synthetic or loaded.manifest.synthetic
+        shown = (films, *others.values())
+        synthetic = loaded.manifest.synthetic or any(each.synthetic for each in shown)
         policy = loaded.policy()
         told = write_novelty(
             out,
@@ -110,7 +111,7 @@ def _pairs(texts: list[str]) -> list[tuple[str, str]]:
     return pairs
 
 
-def _others(bundle: Bundle, name: str, where: str) -> Cohort:
+def _others(bundle: Bundle, name: str, where: str, data: Path | None) -> Cohort:
     """Images that are given: a folder of films, or every image of a source."""
     from hilum.cli.images import is_source
     from hilum.cli.work import open_cohort
@@ -120,13 +121,13 @@ def _others(bundle: Bundle, name: str, where: str) -> Cohort:
     from hilum.recipe import source_options
 
     reading = bundle.manifest.reading
+    if Path(where).exists():
+        return films([where], bundle.findings, reading)
     if is_source([where]) or where.partition("@")[0] in NAMES:
-        return open_cohort(source_options([f"source={where}"])[0], reading, None)
-    if not Path(where).exists():
-        raise HilumError(
-            f"--against {name}", f"{where}: no such file, folder or source", expected="images"
-        )
-    return films([where], bundle.findings, reading)
+        return open_cohort(source_options([f"source={where}"])[0], reading, data)
+    raise HilumError(
+        f"--against {name}", f"{where}: no such file, folder or source", expected="images"
+    )
 
 
 def _say(found: NoveltyCheck) -> None:
@@ -141,4 +142,5 @@ def _say(found: NoveltyCheck) -> None:
         print(
             f"  {kind.name.replace('_', ' '):18s} {kind.n:5,}: refused {kind.refused.in_words(3)}; "
             f"AUROC of outline and appearance {film}{by_gate}"
+            + (f"; {kind.unreadable:,} cannot be read" if kind.unreadable else "")
         )

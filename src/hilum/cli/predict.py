@@ -127,7 +127,7 @@ def predict(
             with replacing(beside) as draft:
                 pd.DataFrame(unread, columns=["image_id", "reason"]).to_csv(draft, index=False)
             say(f"{beside}: {len(unread):,} films that could not be read")
-    thresholds = loaded.thresholds()
+    thresholds, policy = loaded.thresholds(), loaded.policy()
     unknown = [""] * len(predictions)
     refers = {
         finding: unknown if (said := predictions.referrals(finding)) is None else said
@@ -150,6 +150,7 @@ def predict(
             {
                 "bundle": loaded.digest,
                 "synthetic": loaded.manifest.synthetic,
+                "policy": None if policy is None else policy.in_words(),
                 "films": rows,
                 "warnings": oddities(cohort),
                 "unreadable": [
@@ -160,8 +161,12 @@ def predict(
             }
         )
     elif out is not None:
-        counts = Counter(row["refer"] for row in rows if row["refer"])
-        by = ", ".join(f"{n:,} by {reason}" for reason, n in counts.items())
+        counts = Counter((row["finding"], row["refer"]) for row in rows if row["refer"])
+        several = len(predictions.findings) > 1
+        by = ", ".join(
+            f"{n:,} by {reason}{f' for {finding}' if several else ''}"
+            for (finding, reason), n in counts.items()
+        )
         print(f"{out}: {len(predictions):,} films" + (f"; referred: {by}" if by else ""))
     else:
         for row in rows:

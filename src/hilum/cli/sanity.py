@@ -37,7 +37,7 @@ def check_sanity(
     from hilum.cli.explain import layer_errors
     from hilum.cli.show import counting, say
     from hilum.data.reading import Quarantine
-    from hilum.errors import DataError
+    from hilum.errors import BundleError, DataError
     from hilum.explanation.explaining import explain
     from hilum.explanation.network import classifier_of
     from hilum.explanation.saliency import same_maps
@@ -47,6 +47,13 @@ def check_sanity(
     from hilum.units import units_of
     from hilum.writing import replacing
 
+    if bundle.manifest.recipe["model"].get("views", "one") != "one":
+        raise BundleError(
+            bundle.folder,
+            "it looks at each film several times",
+            expected='a bundle with model.views = "one", whose maps and answers are of one look',
+            remedy="leave --sanity out; what its maps are worth is not known",
+        )
     finding = bundle.findings[0]
     rng = np.random.default_rng(0)
     present_n = np.flatnonzero(films.label_nf[:, films.findings.index(finding)] == 1)

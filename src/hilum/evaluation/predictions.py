@@ -141,7 +141,7 @@ class Predictions:
         name = refer_column(finding, self.findings)
         if name not in self.table.columns:
             return None
-        return self.table[name].fillna("").astype(str).to_numpy(dtype=object)
+        return self.table[name].astype(object).fillna("").astype(str).to_numpy(dtype=object)
 
     def with_referrals(self, reason: Mapping[str, NDArray[np.str_]]) -> Predictions:
         """The same, and why each image is referred: finding -> a word or "", shape (n,)."""

@@ -27,11 +27,13 @@ Mask = NDArray[np.bool_]
 class Part:
     """Figures of some images: how many are answered, and how well.
 
-    n: images with a label; figures: "coverage" (the share that is answered), then "sensitivity",
-        "specificity" and "error" at the deployed point, of the answered alone
+    n, labelled: images, and those of them with a label
+    figures: "coverage" (the share of all that is answered), then "sensitivity", "specificity" and
+        "error" at the deployed point, of the answered alone
     """
 
     n: int
+    labelled: int
     figures: Mapping[str, Estimate]
 
 
@@ -70,27 +72,22 @@ def referral(
     reason_n = predictions.referrals(finding)
     if reason_n is None:
         return None
-    y_n = predictions.label(finding)
-    known_n = ~np.isnan(y_n)
+    y_n, prob_n = predictions.label(finding), predictions.prob(finding)
     units = units_of(predictions.patient_id_n)
-    here = "site" in predictions.table
-    site_n = predictions.table["site" if here else "image_id"].to_numpy(dtype=object)[known_n]
-    reason_n, y_n, units = reason_n[known_n], y_n[known_n], units.where(known_n)
-    called_n = predictions.prob(finding)[known_n] >= threshold
-    answered_n = reason_n == ""
-    everything_n = np.ones_like(answered_n)
+    called_n, answered_n = prob_n >= threshold, reason_n == ""
+    known_n = ~np.isnan(y_n)
     return Referral(
-        _part(everything_n, called_n, y_n, units),
+        _part(np.ones_like(answered_n), called_n, y_n, units),
         _part(answered_n, called_n, y_n, units),
-        {reason: proportion(reason_n == reason, units) for reason in sorted(set(reason_n) - {""})},
-        _kinds(reason_n, called_n, y_n),
+        {reason: proportion(reason_n == reason, units) for reason in sorted({*reason_n} - {""})},
+        _kinds(reason_n[known_n], called_n[known_n], y_n[known_n]),
         _against(
-            answered_n,
-            called_n != (y_n == 1),
-            confidence(predictions.prob(finding)[known_n], threshold),
-            Resampling.of(units, rng, RESAMPLES),
+            answered_n[known_n],
+            (called_n != (y_n == 1))[known_n],
+            confidence(prob_n, threshold)[known_n],
+            Resampling.of(units.where(known_n), rng, RESAMPLES),
         ),
-        _sites(site_n, answered_n, called_n, y_n, units) if here else {},
+        _sites(predictions, answered_n, called_n, y_n, units),
     )
 
 
@@ -99,13 +96,15 @@ def _part(answered_n: Mask, called_n: Mask, y_n: NDArray[np.float64], units: Uni
         return proportion(hit_n[of_n], units.where(of_n), empty)
 
     present_n, absent_n = answered_n & (y_n == 1), answered_n & (y_n == 0)
+    known_n = present_n | absent_n
     return Part(
         len(y_n),
+        int((~np.isnan(y_n)).sum()),
         {
             "coverage": proportion(answered_n, units),
             "sensitivity": share(called_n, present_n, "no answered image has the finding"),
             "specificity": share(~called_n, absent_n, "no answered image is without the finding"),
-            "error": share(called_n != (y_n == 1), answered_n, "no image is answered"),
+            "error": share(called_n != (y_n == 1), known_n, "no answered image has a label"),
         },
     )
 
@@ -130,8 +129,11 @@ def _against(
 ) -> dict[str, Estimate]:
     """Error among as many images chosen otherwise, less that among the answered."""
     kept, n = int(answered_n.sum()), len(answered_n)
+    if n == 0:
+        missing = Estimate.missing("no image has a label", 0)
+        return {"random": missing, "confidence": missing}
     if kept in (0, n):
-        why = "no image is answered" if kept == 0 else "every image is answered"
+        why = "every image is answered" if kept else "no image is answered"
         return {name: Estimate.missing(why, n) for name in ("random", "confidence")}
     surest_n = np.zeros(n, dtype=bool)
     surest_n[np.argsort(-confidence_n, kind="stable")[:kept]] = True
@@ -152,12 +154,15 @@ def _against(
 
 
 def _sites(
-    site_n: NDArray[np.object_],
+    predictions: Predictions,
     answered_n: Mask,
     called_n: Mask,
     y_n: NDArray[np.float64],
     units: Units,
 ) -> dict[str, Part]:
+    if "site" not in predictions.table:
+        return {}
+    site_n = predictions.table["site"].to_numpy(dtype=object)
     names = sorted({str(site) for site in site_n if isinstance(site, str) and site})
     if len(names) < 2:
         return {}

@@ -61,12 +61,16 @@ _LEGEND = {
 
 @dataclass(frozen=True)
 class Judged:
-    """What was said of one film, and what is known. label: 1 present, 0 absent, NaN unknown."""
+    """What was said of one film, and what is known.
+
+    label: 1 present, 0 absent, NaN unknown; refer: why it is handed on, "" where it is answered
+    """
 
     image_id: str
     prob: float
     threshold: float
     label: float
+    refer: str = ""
 
     @property
     def kind(self) -> str:
@@ -143,8 +147,9 @@ def write_panel(
         _legend(figure, right, method)
         judged = film.judged
         called = "called present" if judged.prob >= judged.threshold else "called absent"
+        referred = f"; referred: {judged.refer}" if judged.refer else ""
         figure.suptitle(
-            f"{finding}: P = {judged.prob:.3f}, {called} ({at_least(judged.threshold)})",
+            f"{finding}: P = {judged.prob:.3f}, {called} ({at_least(judged.threshold)}){referred}",
             fontsize=11,
             weight="bold",
             color=INK,

@@ -268,12 +268,14 @@ def attention_figures(attention: Attention, threshold: float) -> dict[str, Any]:
 
 def judged_by(predictions: Predictions, finding: str, threshold: float) -> list[Judged]:
     """What was said of each film, row by row."""
+    reason_n = predictions.referrals(finding)
     return [
-        Judged(image_id, float(prob), threshold, float(label))
-        for image_id, prob, label in zip(
+        Judged(image_id, float(prob), threshold, float(label), reason)
+        for image_id, prob, label, reason in zip(
             predictions.image_id_n,
             predictions.prob(finding),
             predictions.label(finding),
+            [""] * len(predictions) if reason_n is None else reason_n,
             strict=True,
         )
     ]

@@ -17,7 +17,7 @@ from hilum.data.cohort import Cohort
 from hilum.data.faults import FaultyPixels
 from hilum.data.pixels import RememberedPixels
 from hilum.data.reading import Quarantine
-from hilum.errors import BundleError
+from hilum.errors import BundleError, DataError
 from hilum.estimates import Estimate
 from hilum.evaluation.intervals import Resampling, delong, percentile
 from hilum.predict import Answer, engine_logits
@@ -47,7 +47,7 @@ class Told:
 class Kind:
     """One kind of outlier.
 
-    group: "no frontal chest", "corrupted" or "given"; n: images
+    group: "no frontal chest", "corrupted" or "given"; n: images; unreadable: others, left out
     refused: share that gate or novelty refuses; gate: share that the gate does
     measures: name of a measure ("gate" and those of novelty) -> how well it tells them
     """
@@ -55,6 +55,7 @@ class Kind:
     name: str
     group: str
     n: int
+    unreadable: int
     refused: Estimate
     gate: Estimate
     measures: Mapping[str, Told]
@@ -84,11 +85,13 @@ def check_novelty(
 ) -> NoveltyCheck:
     """Ask gate and novelty about films, about outliers made from them, and about others.
 
-    given: name -> images of the user's own that should be told from the films
+    given: name -> images of the user's own that should be told from the films; those that cannot
+        be read are left out
     quarantine: takes the films that cannot be read, as for `predict`
     seed: of the outliers, which are the same at every call
     progress: called with the kinds done and the kinds in all
-    Raises BundleError where the bundle has no policy, and what `engine_logits` raises.
+    Raises BundleError where the bundle has no policy, DataError where no film of a kind can be
+    read, and what `engine_logits` raises.
     """
     policy = bundle.policy()
     if policy is None:
@@ -118,8 +121,21 @@ def check_novelty(
     for done, (name, group, cohort) in enumerate(made):
         unread = Quarantine(len(cohort), 1.0)
         found = _asked(bundle, policy, cohort, unread)
-        own = units if group != "given" else _known(cohort.where(unread.readable_n))
-        kinds.append(_kind(name, group, plain, found, units, own, np.random.default_rng(seed)))
+        read_n = unread.readable_n
+        own = (units if group != "given" else _known(cohort)).where(read_n)
+        # An outlier made of a patient's film is of the same patient; a given one is of another.
+        linked_n = units.unit_n[read_n] if group != "given" else own.unit_n + units.count
+        kinds.append(
+            Kind(
+                name,
+                group,
+                len(found.reason_n),
+                len(unread.broken),
+                proportion(found.reason_n != "", own),
+                proportion(found.reason_n == "gate", own),
+                _measures(plain, found, units, linked_n, np.random.default_rng(seed)),
+            )
+        )
         progress(done + 1, len(made))
     reasons = {
         "gate": plain.reason_n == "gate",
@@ -148,32 +164,25 @@ def _asked(bundle: Bundle, policy: Policy, cohort: Cohort, quarantine: Quarantin
 
     steps = bundle.manifest.preprocessing
     engine_logits(bundle.engine, steps, cohort, quarantine=quarantine, look=look)
+    if not said:
+        first = next(iter(quarantine.broken.values()), "it holds none")
+        raise DataError(cohort.name, f"no film can be read; {first}")
     return Refused.joined(said)
 
 
-def _kind(
-    name: str,
-    group: str,
+def _measures(
     plain: Refused,
     found: Refused,
     units: Units,
-    own: Units,
+    linked_n: NDArray[np.intp],
     rng: np.random.Generator,
-) -> Kind:
+) -> dict[str, Told]:
+    """linked_n: the unit of each outlier, in the numbering of the films' `units`"""
     scores = {"gate": (-plain.gate_n, -found.gate_n)} if not np.isnan(plain.gate_n).any() else {}
     scores |= {each: (plain.novelty[each], found.novelty[each]) for each in plain.novelty}
-    # An outlier made of a patient's film is of the same patient; a given one is of another.
-    shift = 0 if group != "given" else units.count
-    unit_n = np.concatenate([units.unit_n, own.unit_n + shift])
+    unit_n = np.concatenate([units.unit_n, linked_n])
     both = Units(units.kind, unit_n, int(unit_n.max()) + 1)
-    return Kind(
-        name,
-        group,
-        len(found.reason_n),
-        proportion(found.reason_n != "", own),
-        proportion(found.reason_n == "gate", own),
-        {each: _told(*score, both, rng) for each, score in scores.items()},
-    )
+    return {each: _told(*score, both, rng) for each, score in scores.items()}
 
 
 def _told(

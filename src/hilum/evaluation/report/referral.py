@@ -52,10 +52,11 @@ def referral_blocks(found: Referral, reasons: Mapping[str, str]) -> tuple[Block,
 
     reasons: what each reason means
     """
+    known = [reason for reason in reasons if reason in found.reasons]
+    strange = [reason for reason in found.reasons if reason not in reasons]
     asked = tuple(
-        f"{reason}: {found.reasons[reason].in_words()}, {words}"
-        for reason, words in reasons.items()
-        if reason in found.reasons
+        f"{reason}: {found.reasons[reason].in_words()}, {reasons.get(reason, 'in its own words')}"
+        for reason in (*known, *strange)
     )
     coverage = found.answered.figures["coverage"].in_words()
     rest = "hands the rest on, as a share of all" if asked else "hands none on"
@@ -103,7 +104,7 @@ def _figures(found: Referral) -> Table:
     )
     return Table(
         "At the deployed point",
-        ("", f"all {found.whole.n:,} images", "those that are answered"),
+        ("", f"all {found.whole.labelled:,} with a label", "those that are answered"),
         rows,
     )
 
