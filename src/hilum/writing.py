@@ -38,10 +38,17 @@ def replacing(path: Path) -> Iterator[Path]:
             draft.unlink(missing_ok=True)
 
 
+# Ours, and those that safetensors makes beside the file that it writes.
+DRAFTS = (".*.part.*", ".tmp??????")
+
+
 def remove_drafts(folder: Path) -> None:
-    """Remove what processes that were killed while they wrote have left in `folder`."""
-    for draft in folder.glob(".*.part.*"):
-        draft.unlink(missing_ok=True)
+    """Remove what processes that were killed while they wrote have left in `folder`, which is
+    nobody else's.
+    """
+    for pattern in DRAFTS:
+        for draft in folder.glob(pattern):
+            draft.unlink(missing_ok=True)
 
 
 def refuse_unwritable(folder: Path) -> None:

@@ -59,12 +59,13 @@ from hilum.training.records import RunRecord, recording
 from hilum.training.watching import Tracker, Watcher
 from hilum.training.world import launch, main_process
 from hilum.units import units_of
+from hilum.writing import DRAFTS
 
 # OpenVINO's fp32 kernels and torch's add in another order; beyond this it is another network.
 AGREEMENT_LIMIT = 1e-4
 SELECTION = "selection.json"
 # What runs and trackers write into a run's own folder.
-_WORK = ("*.json", "metrics.*", "checkpoint-*", "member-*", ".*.part.*")
+_WORK = ("*.json", "metrics.*", "checkpoint-*", "member-*", *DRAFTS)
 
 
 def train(
