@@ -34,7 +34,11 @@ class Gate:
 
     def score(self, thumb_nhw: NDArray[np.floating]) -> NDArray[np.float64]:
         """Log odds that thumbnails are frontal chest films, shape (n,)."""
-        layer_nk = np.maximum(outline(thumb_nhw) @ self.hidden_dk + self.hidden_k, 0.0)
+        return self.score_outline(outline(thumb_nhw))
+
+    def score_outline(self, outline_nd: NDArray[np.floating]) -> NDArray[np.float64]:
+        """The same, of thumbnails whose outline is at hand."""
+        layer_nk = np.maximum(outline_nd @ self.hidden_dk + self.hidden_k, 0.0)
         return np.asarray(layer_nk @ self.answer_k + self.answer, dtype=np.float64)
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:

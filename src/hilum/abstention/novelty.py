@@ -6,7 +6,7 @@ decides is the recipe's to say, and in which order it is asked `policy`'s.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any, Self
@@ -22,6 +22,12 @@ Arrays = Mapping[str, NDArray[np.float32]]
 Floats = NDArray[np.floating]
 _NEIGHBOURS = 10
 _CHUNK = 256
+
+
+# film: of outline and looks the one that is further out; the rest know the network's features.
+PARTS: Mapping[str, tuple[str, ...]] = {"film": ("outline", "looks")}
+MEASURES = ("film", "mahalanobis", "knn", "energy")
+LIMITED = (*PARTS["film"], *MEASURES[1:])
 
 
 @dataclass(frozen=True)
@@ -61,31 +67,51 @@ class Novelty:
     limits: Mapping[str, float]
 
     def raw(
-        self, image_nhw: Floats, feature_nd: Floats, logit_nf: Floats
+        self,
+        image_nhw: Floats,
+        feature_nd: Floats,
+        logit_nf: Floats,
+        names: Sequence[str] = LIMITED,
+        outline_nd: Floats | None = None,
     ) -> dict[str, NDArray[np.float64]]:
-        """Each measure before its limit, by the names of `limits`, shape (n,).
+        """The measures that are named before their limits, shape (n,).
 
         image_nhw: what the network was given, in [0, 1]; feature_nd: its pooled features
-        logit_nf: raw logits
+        logit_nf: raw logits; outline_nd: of the images' thumbnails, where it is at hand
         """
-        axis_nc = (np.asarray(feature_nd, dtype=np.float64) - self.mean_d) @ self.axis_dc
-        looks_na = np.stack(list(appearance(image_nhw).values()), axis=1)
-        return {
-            "outline": self.outline.distance(outline(thumbnails(image_nhw))),
-            "looks": self.looks.distance(looks_na),
-            "mahalanobis": self.feature.distance(axis_nc),
-            "knn": self._neighbours(axis_nc @ self.feature.whiten_dd),
-            "energy": energy(logit_nf),
-        }
+        found: dict[str, NDArray[np.float64]] = {}
+        if "outline" in names:
+            edges_nd = outline(thumbnails(image_nhw)) if outline_nd is None else outline_nd
+            found["outline"] = self.outline.distance(edges_nd)
+        if "looks" in names:
+            looks_na = np.stack(list(appearance(image_nhw).values()), axis=1)
+            found["looks"] = self.looks.distance(looks_na)
+        if "mahalanobis" in names or "knn" in names:
+            axis_nc = (np.asarray(feature_nd, dtype=np.float64) - self.mean_d) @ self.axis_dc
+            if "mahalanobis" in names:
+                found["mahalanobis"] = self.feature.distance(axis_nc)
+            if "knn" in names:
+                found["knn"] = self._neighbours(axis_nc @ self.feature.whiten_dd)
+        if "energy" in names:
+            found["energy"] = energy(logit_nf)
+        return found
 
     def score(
-        self, image_nhw: Floats, feature_nd: Floats, logit_nf: Floats
+        self,
+        image_nhw: Floats,
+        feature_nd: Floats,
+        logit_nf: Floats,
+        measures: Sequence[str] = MEASURES,
+        outline_nd: Floats | None = None,
     ) -> dict[str, NDArray[np.float64]]:
-        """By MEASURES, over its limit: above 1 the film is strange, shape (n,)."""
-        raw = self.raw(image_nhw, feature_nd, logit_nf)
-        over = {name: _over(raw[name], self.limits[name]) for name in raw}
-        film_n = np.maximum(over.pop("outline"), over.pop("looks"))
-        return {"film": film_n, **over}
+        """By measure of `measures`, over its limit: above 1 the film is strange, shape (n,)."""
+        names = [name for each in measures for name in PARTS.get(each, (each,))]
+        raw = self.raw(image_nhw, feature_nd, logit_nf, names, outline_nd)
+        over = {name: _over(raw[name], self.limits[name]) for name in names}
+        return {
+            each: np.max([over[name] for name in PARTS.get(each, (each,))], axis=0)
+            for each in measures
+        }
 
     def _neighbours(self, white_nc: Floats) -> NDArray[np.float64]:
         """Distance to the tenth nearest train film, shape (n,). Source: Sun et al. 2022."""
@@ -127,11 +153,6 @@ class Novelty:
             arrays["novelty.remembered_mc"],
             {name: np.inf if at is None else float(at) for name, at in plain["limits"].items()},
         )
-
-
-# film: of outline and looks the one that is further out; the rest know the network's features.
-MEASURES = ("film", "mahalanobis", "knn", "energy")
-LIMITED = ("outline", "looks", *MEASURES[1:])
 
 
 def energy(logit_nf: Floats) -> NDArray[np.float64]:

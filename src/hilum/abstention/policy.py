@@ -5,7 +5,7 @@ It is fitted on the train and calibrate roles, kept in the bundle, and asked by 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hilum.abstention.gate import Gate
-from hilum.abstention.novelty import LIMITED, MEASURES, Arrays, Floats, Novelty
-from hilum.abstention.outline import thumbnails
+from hilum.abstention.novelty import LIMITED, MEASURES, PARTS, Arrays, Floats, Novelty
+from hilum.abstention.outline import outline, thumbnails
 from hilum.calibration import ConformalLimits
 from hilum.errors import BundleError
 
@@ -34,7 +34,8 @@ class Refused:
     """What films are refused for before any finding is looked at.
 
     gate_n: the gate's log odds of a frontal chest film; NaN without a gate
-    novelty: measure -> score, above 1 is strange; reason_n: of REASONS, or "", shape (n,)
+    novelty: measure that was asked -> score, above 1 is strange
+    reason_n: of REASONS, or "", shape (n,)
     """
 
     gate_n: NDArray[np.float64]
@@ -70,20 +71,31 @@ class Policy:
     refusals: float
     films: int
 
-    def look(self, image_nhw: Floats, feature_nd: Floats, logit_nf: Floats) -> Refused:
+    def look(
+        self,
+        image_nhw: Floats,
+        feature_nd: Floats,
+        logit_nf: Floats,
+        measures: Sequence[str] = (),
+    ) -> Refused:
         """What gate and novelty say of a batch.
 
         image_nhw: greys in [0, 1] as the network was given them; feature_nd: pooled features
-        logit_nf: raw logits
+        logit_nf: raw logits; measures: to tell beside the one that decides
         """
         n = len(image_nhw)
         reason_n = np.full(n, ANSWERED, dtype="<U9")
         gate_n = np.full(n, np.nan)
-        novelty = self.novelty.score(image_nhw, feature_nd, logit_nf)
+        decides = () if self.deciding == _NONE else (self.deciding,)
+        asked = tuple(dict.fromkeys((*decides, *measures)))
+        outline_nd = None
+        if self.gate is not None or "film" in asked:
+            outline_nd = outline(thumbnails(image_nhw))
+        novelty = self.novelty.score(image_nhw, feature_nd, logit_nf, asked, outline_nd)
         if self.deciding != _NONE:
             reason_n[~(novelty[self.deciding] <= 1)] = "novelty"  # what is no number is strange
-        if self.gate is not None:
-            gate_n = self.gate.score(thumbnails(image_nhw))
+        if self.gate is not None and outline_nd is not None:
+            gate_n = self.gate.score_outline(outline_nd)
             reason_n[~(gate_n >= self.gate.limit)] = "gate"
         return Refused(gate_n, novelty, reason_n)
 
@@ -99,7 +111,7 @@ class Policy:
 
     def _limited(self) -> bool:
         """Whether what decides on novelty has a limit at all."""
-        names = ("outline", "looks") if self.deciding == "film" else (self.deciding,)
+        names = PARTS.get(self.deciding, (self.deciding,))
         return any(np.isfinite(self.novelty.limits[name]) for name in names)
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:

@@ -99,8 +99,7 @@ def explain(
     from hilum.bundle import load_bundle
     from hilum.cli.given import Given, films_to_calibrate_on
     from hilum.cli.images import asked_for, images_of_role
-    from hilum.cli.judging import output_folder, refuse_inside
-    from hilum.cli.show import say
+    from hilum.cli.judging import output_folder, record_opening, refuse_inside
     from hilum.cli.work import open_cohort, open_cohort_or_phantom, tell_broken
     from hilum.data.reading import Quarantine
     from hilum.errors import HilumError
@@ -155,8 +154,7 @@ def explain(
             result["shortcuts"] = look_for_shortcuts(
                 loaded, evidence.where(quarantine.readable_n), out
             )
-        if role == "test" and not loaded.record_opening(role, films.name, len(films), {}):
-            say(f"note: {loaded.folder} cannot be written; its ledger lacks this opening")
+        record_opening(loaded, role, films.name, len(films), {})
     show(result, out, warnings, as_json=as_json)
 
 

@@ -211,7 +211,8 @@ def _judged(
     Films and patients that a bundle was made from are left out; each opening goes into its ledger.
     """
     from hilum.cli.images import images_of_role
-    from hilum.cli.show import counting, say
+    from hilum.cli.judging import record_opening
+    from hilum.cli.show import counting
     from hilum.data.reading import Quarantine
     from hilum.errors import HilumError
     from hilum.evaluation.discrimination import auroc
@@ -236,8 +237,7 @@ def _judged(
                 answers[name, test], told[name][test] = found, warnings
                 areas = {f: auroc(found.prob(f), found.label(f)) for f in bundle.findings}
                 known = {f: None if area != area else area for f, area in areas.items()}
-                if not bundle.record_opening("test", films.name, len(films), known):
-                    say(f"note: {bundle.folder} cannot be written; its ledger lacks this opening")
+                record_opening(bundle, "test", films.name, len(films), known)
                 progress(len(answers) + len(missing), len(bundles) * len(places))
     return answers, missing, told
 

@@ -262,7 +262,8 @@ def _evaluate_and_report(
     facts = Facts(command(), installed_versions(), seed=SEED)
     if bundle is not None:
         # Written down before the report, which tells of this opening, too.
-        _record_opening(bundle, evaluation)
+        auroc = {f: figures["auroc"].value for f, figures in evaluation.figures.items()}
+        record_opening(bundle, evaluation.role, evaluation.source, evaluation.n, auroc)
         manifest = bundle.manifest.model_dump(mode="json")
         facts = replace(facts, model=manifest, openings=tuple(bundle.openings()))
     if file is not None:
@@ -279,11 +280,11 @@ def _evaluate_and_report(
     report(evaluation, out, files, as_json=as_json)
 
 
-def _record_opening(bundle: Bundle, evaluation: Evaluation) -> None:
-    if evaluation.role != "test":
-        return
-    auroc = {f: figures["auroc"].value for f, figures in evaluation.figures.items()}
-    if not bundle.record_opening(evaluation.role, evaluation.source, evaluation.n, auroc):
+def record_opening(
+    bundle: Bundle, role: str, source: str, n: int, auroc: Mapping[str, float | None]
+) -> None:
+    """Write one look at `test` into the bundle's ledger, or say that it cannot be written."""
+    if role == "test" and not bundle.record_opening(role, source, n, auroc):
         say(f"note: {bundle.folder} cannot be written; its ledger of openings lacks this one")
 
 

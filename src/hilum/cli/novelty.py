@@ -50,7 +50,7 @@ def novelty(
     """
     from hilum.bundle import load_bundle
     from hilum.cli.images import asked_for, images_of_role
-    from hilum.cli.judging import output_folder, refuse_inside
+    from hilum.cli.judging import output_folder, record_opening, refuse_inside
     from hilum.cli.show import counting, print_json, say
     from hilum.cli.work import open_cohort, open_cohort_or_phantom, tell_broken
     from hilum.data.reading import Quarantine
@@ -82,8 +82,7 @@ def novelty(
             synthetic=synthetic,
         )
         unknown = dict.fromkeys(loaded.findings)
-        if role == "test" and not loaded.record_opening(role, films.name, found.n, unknown):
-            say(f"note: {loaded.folder} cannot be written; its ledger lacks this opening")
+        record_opening(loaded, role, films.name, found.n, unknown)
     if as_json:
         print_json({"out": str(out), "warnings": warnings, **told})
         return

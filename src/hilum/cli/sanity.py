@@ -74,7 +74,7 @@ def check_sanity(
         some,
         look=lambda answer: taken.append(np.array(answer.image_nchw)),
     )
-    units = units_of(np.array(explained.predictions.patient_id_n, dtype=object))
+    units = units_of(explained.predictions.patient_id_n)
     saliency = explained.saliency
     with counting("asking the method", "parts") as progress:
         progress(0, 2)

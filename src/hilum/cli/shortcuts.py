@@ -33,7 +33,7 @@ def look_for_shortcuts(
             say(f"no probe for shortcuts of {finding}: it takes films with and without it")
             continue
         known = evidence.where(label_n.notna().to_numpy())
-        units = units_of(known.cohort.table["patient_id"].to_numpy(dtype=object))
+        units = units_of(known.cohort.patient_id_n)
         with counting("looking for shortcuts", "probes") as progress:
             probes = probe(bundle, known.cohort, finding, known, units, progress=progress)
         name = "shortcuts.png" if len(bundle.findings) == 1 else f"shortcuts-{len(found)}.png"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hilum.cli.judging import SEED, record_opening
 from hilum.cli.show import counting, say
 from hilum.cli.work import left_out, open_cohort, tell_broken, tell_oddities
 
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from hilum.robustness.external.page import Shown
     from hilum.robustness.external.validating import Inside, Site, Validation
     from hilum.robustness.shift import Shift
-
-SEED = 0  # of every draw: the same films give the same page
 
 
 @dataclass(frozen=True)
@@ -279,10 +278,8 @@ def _inside(bundle: Bundle, what: Asked) -> tuple[Inside, _Judged | None]:
         say(f"note: inside cannot be judged: {error}")
         return _as_stated(bundle, str(error)), None
     evaluation = judged.evaluation
-    if role == "test":
-        auroc = {f: figures["auroc"].value for f, figures in evaluation.figures.items()}
-        if not bundle.record_opening(role, evaluation.source, evaluation.n, auroc):
-            say(f"note: {bundle.folder} cannot be written; its ledger lacks this opening")
+    auroc = {f: figures["auroc"].value for f, figures in evaluation.figures.items()}
+    record_opening(bundle, role, evaluation.source, evaluation.n, auroc)
     figures = {finding: figures_of(evaluation, finding) for finding in bundle.findings}
     return Inside(evaluation.source, role, figures, evaluation), judged
 

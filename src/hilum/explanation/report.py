@@ -217,7 +217,7 @@ def _of_finding(
     write_sheet(
         folder / "contact_sheet.png", tiles, counts, finding, method, caution, synthetic=synthetic
     )
-    units = units_of(np.array(predictions.patient_id_n, dtype=object))
+    units = units_of(predictions.patient_id_n)
     rng = np.random.default_rng(0)
     chosen_kinds = [kind for kind, chosen in zip(kinds, by_lot, strict=True) if chosen]
     attention = attention_over(places, chosen_kinds, label_n[by_lot], units.where(by_lot), rng)

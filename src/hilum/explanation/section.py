@@ -89,7 +89,7 @@ def _attention(
         places,
         [film.kind for film in judged],
         predictions.label(finding),
-        units_of(np.array(predictions.patient_id_n, dtype=object)),
+        units_of(predictions.patient_id_n),
         np.random.default_rng(0),
     )
 

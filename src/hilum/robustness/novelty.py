@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hilum.abstention import Policy, Refused
+from hilum.abstention.novelty import MEASURES
 from hilum.bundle import Bundle
 from hilum.data.cohort import Cohort
 from hilum.data.faults import FaultyPixels
@@ -105,7 +106,7 @@ def check_novelty(
     quarantine = quarantine or Quarantine(len(films))
     plain = _asked(bundle, policy, replace(films, pixels=pixels), quarantine)
     films = films.where(quarantine.readable_n)
-    units = _known(films)
+    units = units_of(films.patient_id_n)
     made = [
         *(
             (name, "no frontal chest", replace(films, pixels=OutlierPixels(pixels, name, seed)))
@@ -122,7 +123,7 @@ def check_novelty(
         unread = Quarantine(len(cohort), 1.0)
         found = _asked(bundle, policy, cohort, unread)
         read_n = unread.readable_n
-        own = (units if group != "given" else _known(cohort)).where(read_n)
+        own = (units if group != "given" else units_of(cohort.patient_id_n)).where(read_n)
         # An outlier made of a patient's film is of the same patient; a given one is of another.
         linked_n = units.unit_n[read_n] if group != "given" else own.unit_n + units.count
         kinds.append(
@@ -150,17 +151,13 @@ def check_novelty(
     )
 
 
-def _known(cohort: Cohort) -> Units:
-    patient = cohort.table["patient_id"].astype(object)
-    return units_of(patient.where(patient.notna(), None).to_numpy(dtype=object))
-
-
 def _asked(bundle: Bundle, policy: Policy, cohort: Cohort, quarantine: Quarantine) -> Refused:
     """What gate and novelty say of every film that can be read."""
     said: list[Refused] = []
 
     def look(answer: Answer) -> None:
-        said.append(policy.look(answer.image_nchw[:, 0], answer.feature_nd, answer.logit_nf))
+        image_nhw = answer.image_nchw[:, 0]
+        said.append(policy.look(image_nhw, answer.feature_nd, answer.logit_nf, MEASURES))
 
     steps = bundle.manifest.preprocessing
     engine_logits(bundle.engine, steps, cohort, quarantine=quarantine, look=look)

@@ -159,7 +159,7 @@ def _mirrored(estimate: Estimate, whole: float) -> Estimate:
 
 def _mean_balanced_accuracy(answers: Sequence[Predictions], finding: str, seed: int) -> Estimate:
     known_n, present_n = _known(answers[0], finding)
-    units = units_of(np.array(answers[0].patient_id_n, dtype=object)).where(known_n)
+    units = units_of(answers[0].patient_id_n).where(known_n)
     wrong_kn = [_wrong(each, finding) for each in answers]
     # A film's share of right answers over the conditions is all that the mean needs.
     right_n = 1 - np.mean(wrong_kn, axis=0)
@@ -191,7 +191,7 @@ def _relative_error(
         },
         _wrong(clean, finding),
         present_n,
-        units_of(np.array(clean.patient_id_n, dtype=object)).where(known_n),
+        units_of(clean.patient_id_n).where(known_n),
         reference,
         rng=np.random.default_rng(seed),
         resamples=RESAMPLES,

@@ -254,8 +254,7 @@ def _calibrate(
     cohort: Cohort,
     recipe: Recipe,
 ) -> dict[str, Calibration]:
-    patient = cohort.table["patient_id"].astype(object)
-    units = units_of(patient.where(patient.notna(), None).to_numpy(dtype=object))
+    units = units_of(cohort.patient_id_n)
     return {
         finding: fit_calibration(
             finding,
