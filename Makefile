@@ -45,9 +45,10 @@ $(VENV)/ready: requirements.lock pyproject.toml
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet
 lock:
 	$(LOCK) --upgrade --extra train --extra remote --extra croissant --extra sweep \
-	    --extra mlflow --extra tensorboard --group dev -o requirements.lock
+	    --extra mlflow --extra tensorboard --extra serve --extra export --extra keras --group dev -o requirements.lock
 	$(LOCK) --constraint requirements.lock -o requirements-base.lock
 	$(LOCK) --constraint requirements.lock --extra train --extra remote -o requirements-train.lock
+	$(LOCK) --constraint requirements.lock --extra serve -o requirements-serve.lock
 
 container:
 	docker build -t pneumonia-image-eval .

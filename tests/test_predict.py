@@ -12,9 +12,10 @@ from PIL import Image
 from hilum.bundle import Bundle
 from hilum.data.cohort import Cohort
 from hilum.data.sources.films import films
+from hilum.engines import openvino_engine
 from hilum.errors import BundleError
 from hilum.openvino_runtime import openvino
-from hilum.predict import engine_logits, predict
+from hilum.predict import predict
 
 
 def test_films_in_files_get_what_the_same_films_get_in_the_archive(
@@ -59,7 +60,7 @@ def test_progress_is_told_to_the_end(small_bundle: Bundle, small_cohort: Cohort)
 
 def test_an_engine_that_is_none_ends_in_one_line(small_cohort: Cohort) -> None:
     with pytest.raises(BundleError, match="OpenVINO cannot load it"):
-        engine_logits((b"<net/>", b""), small_cohort.reduction, small_cohort)
+        openvino_engine((b"<net/>", b""))
 
 
 def test_the_engine_gives_the_last_feature_map_too(

@@ -57,7 +57,7 @@ class Agreement(_Part):
     largest_probability_difference: float
 
 
-class Engine(_Part):
+class EngineFacts(_Part):
     """The network as OpenVINO runs it. precision is what was asked of the processor."""
 
     file: str = ENGINE
@@ -96,7 +96,7 @@ class Manifest(_Part):
     backbone: Backbone
     reading: ReadingPart = ReadingPart()
     preprocessing: tuple[Step, ...]
-    engine: Engine
+    engine: EngineFacts
     calibrators: dict[str, dict[str, Any]]
     operating_points: dict[str, tuple[dict[str, Any], ...]]
     conformal: dict[str, dict[str, Any]] = Field(default_factory=dict)

@@ -19,9 +19,9 @@ from hilum.columns import SUBGROUPS
 from hilum.data.cohort import Cohort
 from hilum.data.preprocessing import Step
 from hilum.data.reading import Quarantine, consecutive, read_batches
-from hilum.errors import BundleError, DataError
+from hilum.engines import Engine, open_engine
+from hilum.errors import DataError
 from hilum.evaluation.predictions import Predictions
-from hilum.openvino_runtime import openvino
 
 BATCH_SIZE = 32
 
@@ -47,10 +47,76 @@ class Answer:
         return np.asarray(self.feature_nchw.mean(axis=(2, 3)), dtype=np.float32)
 
 
+@dataclass(frozen=True)
+class Answers:
+    """What a bundle says of films, findings in its own order.
+
+    prob_nf: calibrated; decision_nf: True at or above the deployed threshold
+    refer_nf: why the answer is withheld, of `abstention.REASONS`, or ""
+    """
+
+    logit_nf: NDArray[np.float64]
+    prob_nf: NDArray[np.float64]
+    decision_nf: NDArray[np.bool_]
+    refer_nf: NDArray[np.str_]
+
+
+class Predictor:
+    """A bundle ready to answer batch after batch: engine, calibrators, thresholds and policy.
+
+    For one caller at a time.
+    """
+
+    def __init__(self, bundle: Bundle, engine: Engine | None = None) -> None:
+        """engine: None opens the bundle's own. Raises BundleError when it cannot be run."""
+        self.bundle = bundle
+        self.engine = engine or open_engine(bundle)
+        self.calibrators = {finding: bundle.calibrator(finding) for finding in bundle.findings}
+        self.thresholds = {f: points["deployed"] for f, points in bundle.thresholds().items()}
+        self.policy = bundle.policy()
+        self._limits = {finding: bundle.conformal_limits(finding) for finding in bundle.findings}
+
+    def run(self, image_nchw: NDArray[np.float32]) -> tuple[Answer, Answers]:
+        """What the engine makes of a batch of network inputs, and what the bundle says of it."""
+        answer = Answer(np.arange(len(image_nchw)), image_nchw, *self.engine(image_nchw))
+        logit_nf = answer.logit_nf.astype(np.float64)
+        said = [calibrator.prob(logit_nf[:, f]) for f, calibrator in enumerate(self._in_order)]
+        prob_nf = np.stack(said, axis=1)
+        threshold_f = np.array([self.thresholds[finding] for finding in self.bundle.findings])
+        refused = self.look(answer)
+        refer_nf = np.full(prob_nf.shape, "", dtype="<U9")
+        if refused is not None:
+            referrals = self.referrals(refused, dict(zip(self.bundle.findings, said, strict=True)))
+            refer_nf = np.stack([referrals[f] for f in self.bundle.findings], axis=1)
+        return answer, Answers(logit_nf, prob_nf, prob_nf >= threshold_f, refer_nf)
+
+    def look(self, answer: Answer) -> Refused | None:
+        """What the policy says of a batch before any finding is looked at; None without one."""
+        if self.policy is None:
+            return None
+        return self.policy.look(answer.image_nchw[:, 0], answer.feature_nd, answer.logit_nf)
+
+    def referrals(
+        self, refused: Refused, prob_n: Mapping[str, NDArray[np.float64]]
+    ) -> dict[str, NDArray[np.str_]]:
+        """By finding, why each film's answer is withheld; prob_n: by finding, calibrated."""
+        return {
+            finding: refer(
+                refused.reason_n, prob_n[finding], self.thresholds[finding], self._limits[finding]
+            )
+            for finding in self.bundle.findings
+        }
+
+    @property
+    def _in_order(self) -> list[Calibrator]:
+        return [self.calibrators[finding] for finding in self.bundle.findings]
+
+
 def predict(
     bundle: Bundle,
     cohort: Cohort,
     *,
+    engine: Engine | None = None,
     quarantine: Quarantine | None = None,
     progress: Progress = lambda done, total: None,
     look: Callable[[Answer], None] = lambda answer: None,
@@ -60,6 +126,7 @@ def predict(
     With a policy of abstention the predictions say which films are referred, and why; they have a
     probability and a decision all the same.
 
+    engine: None opens the bundle's own
     quarantine: takes the films that cannot be read, whose rows the predictions then lack; without
         one the first of them ends the run
     progress: called with the images done and the images in all
@@ -68,17 +135,17 @@ def predict(
     BundleError when the engine cannot be run.
     """
     quarantine = quarantine or Quarantine(len(cohort))
-    policy = bundle.policy()
+    predictor = Predictor(bundle, engine)
     refused: list[Refused] = []
 
     def look_closer(answer: Answer) -> None:
-        if policy is not None:
-            image_nhw = answer.image_nchw[:, 0]
-            refused.append(policy.look(image_nhw, answer.feature_nd, answer.logit_nf))
+        said = predictor.look(answer)
+        if said is not None:
+            refused.append(said)
         look(answer)
 
     logit_nf = engine_logits(
-        bundle.engine,
+        predictor.engine,
         bundle.manifest.preprocessing,
         cohort,
         quarantine=quarantine,
@@ -89,23 +156,17 @@ def predict(
     if not read_n.any():
         first = next(iter(quarantine.broken.values()), f"{cohort.name}: no film")
         raise DataError(cohort.name, f"no film can be read; {first}")
-    thresholds = {finding: points["deployed"] for finding, points in bundle.thresholds().items()}
     predictions = as_predictions(
         cohort.where(read_n),
         logit_nf[read_n],
-        {finding: bundle.calibrator(finding) for finding in bundle.findings},
-        thresholds,
+        predictor.calibrators,
+        predictor.thresholds,
         synthetic=cohort.synthetic or bundle.manifest.synthetic,
     )
     if not refused:
         return predictions
-    reason_n = Refused.joined(refused).reason_n
-    return predictions.with_referrals(
-        {
-            f: refer(reason_n, predictions.prob(f), thresholds[f], bundle.conformal_limits(f))
-            for f in bundle.findings
-        }
-    )
+    prob_n = {finding: predictions.prob(finding) for finding in bundle.findings}
+    return predictions.with_referrals(predictor.referrals(Refused.joined(refused), prob_n))
 
 
 def as_predictions(
@@ -141,11 +202,10 @@ def as_predictions(
 
 
 def engine_logits(
-    engine: tuple[bytes, bytes],
+    engine: Engine,
     steps: Sequence[Step],
     cohort: Cohort,
     *,
-    precision: str = "f32",
     quarantine: Quarantine | None = None,
     progress: Progress = lambda done, total: None,
     look: Callable[[Answer], None] = lambda answer: None,
@@ -154,29 +214,15 @@ def engine_logits(
 
     NaN for a film in `quarantine`.
 
-    engine: OpenVINO's network (xml) and its weights (bin)
-    precision: `f32`, or `bf16`. It is always asked for, since OpenVINO takes bf16 by itself where
-        the processor has it, and a probability then moves by up to a hundredth.
     look: called with every batch's answer, in the cohort's order
     """
-    try:
-        core = openvino.Core()
-        compiled = core.compile_model(
-            core.read_model(*engine), "CPU", {"INFERENCE_PRECISION_HINT": precision}
-        )
-    except RuntimeError as error:
-        line = str(error).strip().splitlines()[-1]
-        raise BundleError("the engine", f"OpenVINO cannot load it ({line})") from error
     logit_nf: NDArray[np.float64] | None = None
     done = 0
     batches = consecutive(len(cohort), BATCH_SIZE)
     read = read_batches(cohort, steps, batches, quarantine=quarantine)
     for positions, batch in zip(batches, read, strict=True):
         if len(batch.positions):
-            result = compiled(batch.image_nchw)
-            answer = Answer(
-                batch.positions, batch.image_nchw, result["logit_nf"], result["feature_nchw"]
-            )
+            answer = Answer(batch.positions, batch.image_nchw, *engine(batch.image_nchw))
             if logit_nf is None:
                 logit_nf = np.full((len(cohort), answer.logit_nf.shape[1]), np.nan)
             logit_nf[batch.positions] = answer.logit_nf

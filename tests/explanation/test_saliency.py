@@ -7,6 +7,7 @@ import torch
 from hilum.bundle import Bundle
 from hilum.data.cohort import Cohort
 from hilum.data.preprocessing import CentreSquare, PadSquare, Resize, shown
+from hilum.engines import open_engine
 from hilum.explanation.gradients import attribute
 from hilum.explanation.grid import Grid, grid_of_engine
 from hilum.explanation.head import head_of
@@ -18,7 +19,7 @@ from hilum.predict import engine_logits, predict
 def inputs_of(bundle: Bundle, cohort: Cohort) -> np.ndarray:
     taken: list[np.ndarray] = []
     engine_logits(
-        bundle.engine,
+        open_engine(bundle),
         bundle.manifest.preprocessing,
         cohort,
         look=lambda answer: taken.append(np.array(answer.image_nchw)),

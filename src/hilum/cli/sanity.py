@@ -37,6 +37,7 @@ def check_sanity(
     from hilum.cli.explain import layer_errors
     from hilum.cli.show import counting, say
     from hilum.data.reading import Quarantine
+    from hilum.engines import open_engine
     from hilum.errors import BundleError, DataError
     from hilum.explanation.explaining import explain
     from hilum.explanation.network import classifier_of
@@ -69,7 +70,7 @@ def check_sanity(
     some = explained.cohort
     taken: list[NDArray[np.float32]] = []
     engine_logits(
-        bundle.engine,
+        open_engine(bundle),
         bundle.manifest.preprocessing,
         some,
         look=lambda answer: taken.append(np.array(answer.image_nchw)),

@@ -20,6 +20,7 @@ from hilum.data.grey import Grey, as_float
 from hilum.data.pixels import Pixels
 from hilum.data.preprocessing import Step, shown
 from hilum.data.resampling import resample
+from hilum.engines import open_engine
 from hilum.estimates import Estimate
 from hilum.evaluation.comparison.paired_tests import paired_delong
 from hilum.evaluation.intervals import delong
@@ -87,7 +88,8 @@ def probe(
     evidence: of these films, for their lungs; units: of these films
     Raises what `predict` raises.
     """
-    steps, f = bundle.manifest.preprocessing, bundle.findings.index(finding)
+    engine, steps = open_engine(bundle), bundle.manifest.preprocessing
+    f = bundle.findings.index(finding)
     y_n = cohort.label_nf[:, cohort.findings.index(finding)]
     pooled: list[NDArray[np.float32]] = []
     asked = 0
@@ -96,7 +98,7 @@ def probe(
         nonlocal asked
         films = cohort if alter is None else replace(cohort, pixels=Altered(cohort.pixels, alter))
         logit_n = engine_logits(
-            bundle.engine, steps, films, look=_pool_into(pooled) if alter is None else _nothing
+            engine, steps, films, look=_pool_into(pooled) if alter is None else _nothing
         )[:, f]
         asked += 1
         progress(asked, 11)

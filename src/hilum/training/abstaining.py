@@ -17,6 +17,7 @@ from hilum.data.cohort import Cohort
 from hilum.data.preprocessing import Step
 from hilum.data.reading import Quarantine
 from hilum.data.sources.phantom import phantom_cohort
+from hilum.engines import Engine
 from hilum.predict import Answer, engine_logits
 from hilum.recipe import Recipe
 
@@ -44,7 +45,7 @@ class Kept:
 
 
 def fit_abstention(
-    engine: tuple[bytes, bytes],
+    engine: Engine,
     steps: Sequence[Step],
     train: Cohort,
     calibrate: Kept,

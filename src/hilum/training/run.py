@@ -29,7 +29,7 @@ from hilum.bundle import (
     Agreement,
     Backbone,
     Bundle,
-    Engine,
+    EngineFacts,
     Manifest,
     bundle_draft,
     deployment,
@@ -44,6 +44,7 @@ from hilum.data.preprocessing import Step
 from hilum.data.reading import Quarantine
 from hilum.data.roles import RoleLedger, assign_roles, refuse_broken
 from hilum.data.seen import Seen, pseudonymised
+from hilum.engines import Engine, openvino_engine
 from hilum.errors import OutputError, TrainingError
 from hilum.evaluation import evaluate
 from hilum.model.views import Network, with_views
@@ -160,7 +161,7 @@ def _manifest(
     record: RunRecord,
 ) -> Manifest:
     """Export the engine into the draft, fit what `calibrate` fixes, and say all of it."""
-    engine = export_engine(classifier, recipe.input.size, draft / "openvino")
+    engine = openvino_engine(export_engine(classifier, recipe.input.size, draft / "openvino"))
     calibrate = Kept()
     logit_nf: dict[Role, NDArray[np.float64]] = {
         "tune": engine_logits(engine, steps, roles["tune"]),
@@ -182,7 +183,7 @@ def _manifest(
         ),
         reading=recipe.reading,
         preprocessing=steps,
-        engine=Engine(input_size=recipe.input.size, agreement=agreement),
+        engine=EngineFacts(input_size=recipe.input.size, agreement=agreement),
         calibrators={f: each.chosen.to_dict() for f, each in fitted.items()},
         operating_points={
             f: tuple(point.to_dict() for point in each.points.values())
@@ -239,7 +240,7 @@ def _left_out(quarantine: Quarantine) -> list[str]:
 
 
 def _under_faults(
-    engine: tuple[bytes, bytes], steps: Sequence[Step], cohort: Cohort, severity: int
+    engine: Engine, steps: Sequence[Step], cohort: Cohort, severity: int
 ) -> NDArray[np.float64]:
     """Logits under each acquisition fault, shape (faults, n, f); of severity 0 there are none."""
     if not severity:

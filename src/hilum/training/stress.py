@@ -17,6 +17,7 @@ from hilum.calibration import Platt, fit_platt
 from hilum.data.cohort import Cohort
 from hilum.data.faults import under_faults
 from hilum.data.preprocessing import Step
+from hilum.engines import openvino_engine
 from hilum.evaluation.discrimination import auroc
 from hilum.evaluation.reliability import log_losses_of_logits
 from hilum.model.classifier import Classifier
@@ -57,7 +58,8 @@ def stress(
     faulty films is lost by the network, and not by an offset that one number mends.
     folder: for the engine, one pass of which is made for each condition
     """
-    settings, engine = recipe.select, export_engine(classifier, recipe.input.size, folder)
+    settings = recipe.select
+    engine = openvino_engine(export_engine(classifier, recipe.input.size, folder))
     level_f = [
         fit_level(logit_n, y_n, settings.prevalence)
         for logit_n, y_n in zip(engine_logits(engine, steps, tune).T, tune.label_nf.T, strict=True)

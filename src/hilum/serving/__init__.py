@@ -1,0 +1,1 @@
+"""Serving a bundle: over HTTP with a page, and beside a PACS."""

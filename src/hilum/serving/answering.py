@@ -1,0 +1,193 @@
+"""Films → answers in the service's own terms, whatever brought them: HTTP or DICOM.
+
+Queues and clocks are `batching`'s business, bytes `decoding`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from hilum.abstention import REASONS
+from hilum.bundle import NOT_A_DEVICE, Bundle
+from hilum.data.preprocessing import shown
+from hilum.engines import Engine
+from hilum.explanation.pictures import COLOURS, LIMIT
+from hilum.explanation.saliency import GradCam, on_film
+from hilum.predict import Answer, Predictor
+from hilum.serving.film import PICTURE_SIDE, Facts, Film
+
+NOTICE = NOT_A_DEVICE
+
+
+@dataclass(frozen=True)
+class FindingAnswer:
+    """What is said of one finding.
+
+    probability: calibrated; threshold: of the deployed point, which has the name `point`
+    decision: present or absent, at that point; refer: None, or why a person must read the film,
+        of REASONS; wording: all of it in a sentence that does not say more than is known
+    """
+
+    finding: str
+    probability: float
+    decision: str
+    threshold: float
+    point: str
+    refer: str | None
+    wording: str
+
+
+@dataclass(frozen=True)
+class FilmAnswer:
+    """What is said of one film. raw: what stands behind it, for the record and for maps."""
+
+    input: str
+    findings: tuple[FindingAnswer, ...]
+    facts: Facts
+    warnings: tuple[str, ...]
+    bundle: str
+    engine: str
+    synthetic: bool
+    raw: Answer = field(repr=False)
+
+    @property
+    def refer(self) -> str | None:
+        """Why the film is referred for any of its findings, None where none is."""
+        return next((each.refer for each in self.findings if each.refer), None)
+
+
+class Answerer:
+    """A bundle and its engine, answering film after film; for one caller at a time."""
+
+    def __init__(self, bundle: Bundle, engine: Engine | None = None) -> None:
+        """Raises BundleError when the engine cannot be run."""
+        self.bundle = bundle
+        self.predictor = Predictor(bundle, engine)
+
+    @property
+    def engine(self) -> str:
+        return self.predictor.engine.name
+
+    def answer(self, films: Sequence[Film]) -> list[FilmAnswer]:
+        """Answers in the films' order. films: at least one."""
+        batch, said = self.predictor.run(np.stack([film.image_chw for film in films]))
+        manifest = self.bundle.manifest
+        return [
+            FilmAnswer(
+                film.digest,
+                tuple(
+                    self._finding(
+                        finding,
+                        float(said.prob_nf[n, f]),
+                        bool(said.decision_nf[n, f]),
+                        str(said.refer_nf[n, f]) or None,
+                    )
+                    for f, finding in enumerate(self.bundle.findings)
+                ),
+                film.facts,
+                film.warnings,
+                self.bundle.digest,
+                self.engine,
+                manifest.synthetic,
+                Answer(
+                    np.arange(1),
+                    film.image_chw[None],
+                    batch.logit_nf[n : n + 1].copy(),
+                    batch.feature_nchw[n : n + 1].copy(),
+                ),
+            )
+            for n, film in enumerate(films)
+        ]
+
+    def _finding(
+        self, finding: str, prob: float, present: bool, refer: str | None
+    ) -> FindingAnswer:
+        threshold = self.predictor.thresholds[finding]
+        return FindingAnswer(
+            finding,
+            round(prob, 6),
+            "present" if present else "absent",
+            threshold,
+            self.bundle.manifest.deployed,
+            refer,
+            in_words(finding, prob, present, threshold, refer),
+        )
+
+    def map_of(self, answer: FilmAnswer, finding: str) -> NDArray[np.float32]:
+        """Grad-CAM of one finding on the film's picture, float32 [h, w] in logits.
+
+        The picture is at most PICTURE_SIDE pixels long. NaN where the network saw nothing. Raises
+        BundleError where the head is not one layer on pooled features.
+        """
+        collector = GradCam(self.bundle, 1)
+        collector(answer.raw)
+        saliency = collector.saliency()
+        rows, columns = answer.facts.rows, answer.facts.columns
+        scale = min(1.0, PICTURE_SIDE / max(rows, columns))
+        height, width = max(1, round(rows * scale)), max(1, round(columns * scale))
+        window = shown(rows, columns, self.bundle.manifest.preprocessing)
+        window = window.scaled(height / rows, width / columns)
+        map_hw = saliency.densities()[0, self.bundle.findings.index(finding)]
+        return on_film(map_hw, saliency.grid, window, height, width)
+
+
+def in_words(finding: str, prob: float, present: bool, threshold: float, refer: str | None) -> str:
+    """The answer as a sentence: what was found, at which threshold, or why it is withheld."""
+    if refer is not None:
+        return f"Refer to a reader: {REASONS[refer]}."
+    side = "at or above" if present else "below"
+    return (
+        f"{finding} called {'present' if present else 'absent'}: calibrated probability "
+        f"{prob:.2f}, {side} the operating point {threshold:.2f}."
+    )
+
+
+def overlay(map_hw: NDArray[np.float32]) -> bytes:
+    """A map as a PNG with transparency, to be laid over the film's picture.
+
+    Fixed scale: red for, blue against, LIMIT at full strength; nought is clear, and what the
+    network did not see is dark.
+    """
+    share_hw = np.clip(np.nan_to_num(map_hw) / LIMIT["grad_cam"], -1, 1)
+    rgba_hw4 = (COLOURS(0.5 + share_hw / 2) * 255).round().astype(np.uint8)
+    strength_hw = 0.65 * np.abs(share_hw) ** 0.7
+    rgba_hw4[..., 3] = (255 * strength_hw).round().astype(np.uint8)
+    rgba_hw4[np.isnan(map_hw)] = (0, 0, 0, 166)
+    file = BytesIO()
+    Image.fromarray(rgba_hw4, "RGBA").save(file, "PNG")
+    return file.getvalue()
+
+
+def as_json(answer: FilmAnswer, name: str) -> dict[str, object]:
+    """One film of `POST /v1/predict`'s answer. name: what the client calls the film."""
+    return {
+        "name": name,
+        "input": answer.input,
+        "status": "referred" if answer.refer else "answered",
+        "findings": [
+            {
+                "finding": each.finding,
+                "probability": each.probability,
+                "decision": each.decision,
+                "threshold": each.threshold,
+                "operating_point": each.point,
+                "refer": None
+                if each.refer is None
+                else {"reason": each.refer, "meaning": REASONS[each.refer]},
+                "wording": each.wording,
+            }
+            for each in answer.findings
+        ],
+        "facts": _plain(vars(answer.facts)),
+        "warnings": list(answer.warnings),
+    }
+
+
+def _plain(facts: Mapping[str, object]) -> dict[str, object]:
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in facts.items()}
