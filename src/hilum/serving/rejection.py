@@ -1,4 +1,5 @@
 """Why a request is not answered: typed refusals, which HTTP and DICOM put in their own forms."""
+
 from __future__ import annotations
 
 from enum import Enum
