@@ -18,6 +18,7 @@ from hilum.cli.novelty import novelty
 from hilum.cli.predict import predict
 from hilum.cli.reproduce import reproduce
 from hilum.cli.runs import runs
+from hilum.cli.serve import serve
 from hilum.cli.stress import stress
 from hilum.cli.train import train
 from hilum.cli.validate import validate
@@ -58,6 +59,7 @@ app.command()(stress)
 app.command()(novelty)
 app.command()(generalise)
 app.command()(monitor)
+app.command()(serve)
 app.command()(compare)
 app.command()(runs)
 app.add_typer(bundle_app, name="bundle")
