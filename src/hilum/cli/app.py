@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from hilum import __version__
+from hilum.cli.audit import audit_app
 from hilum.cli.bundle import bundle_app
 from hilum.cli.compare import compare
 from hilum.cli.data import data_app
@@ -62,5 +63,6 @@ app.command()(monitor)
 app.command()(serve)
 app.command()(compare)
 app.command()(runs)
+app.add_typer(audit_app, name="audit")
 app.add_typer(bundle_app, name="bundle")
 app.add_typer(data_app, name="data")
