@@ -13,7 +13,7 @@ import socket
 import struct
 import sys
 from functools import lru_cache
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 ASKED = struct.Struct("<IQ")  # bytes of the header, of the film
 SAID = struct.Struct("<IQQ")  # bytes of the header, of the network's input, of the picture
@@ -39,7 +39,7 @@ def main() -> None:
     with socket.socket(fileno=descriptor) as parent:
         _limit(memory)
         parent.sendall(HELLO)
-        asked = parent.makefile("rb", buffering=1 << 16)
+        asked = cast(BinaryIO, parent.makefile("rb", buffering=1 << 16))
         while answer(asked, parent, seconds):
             pass
 
@@ -63,7 +63,7 @@ def answer(asked: BinaryIO, parent: socket.socket, seconds: float) -> bool:
     return True
 
 
-def _read(content: bytes, header: bytes) -> tuple[dict[str, object], bytes | memoryview, bytes]:
+def _read(content: bytes, header: bytes) -> tuple[dict[str, Any], bytes | memoryview, bytes]:
     from hilum.errors import RadiographError
     from hilum.serving.film import prepare
     from hilum.serving.wording import without_content
@@ -75,7 +75,7 @@ def _read(content: bytes, header: bytes) -> tuple[dict[str, object], bytes | mem
         return {"error": without_content(error)}, b"", b""
     except MemoryError:
         return {"error": "film: needs more memory than a film may take"}, b"", b""
-    said = {
+    said: dict[str, Any] = {
         "digest": film.digest,
         "shape": film.image_chw.shape,
         "facts": vars(film.facts),

@@ -25,7 +25,6 @@ from hilum.serving.describing import CARD, describe
 from hilum.serving.guard import Door, Guard, problem, problem_of
 from hilum.serving.limits import Limits
 from hilum.serving.metrics import CONTENT_TYPE, Metrics
-from hilum.serving.static import REPORT_POLICY, Page
 from hilum.serving.rejection import Kind, Rejected
 from hilum.serving.schemas import (
     PNG,
@@ -37,6 +36,7 @@ from hilum.serving.schemas import (
     refusals,
 )
 from hilum.serving.service import Line, Service
+from hilum.serving.static import REPORT_POLICY, Page
 from hilum.serving.uploads import Upload, take_in
 
 _T = TypeVar("_T")

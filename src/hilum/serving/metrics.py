@@ -32,44 +32,62 @@ class Metrics(Watch):
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        of = {"registry": self._registry}
+        registry = self._registry
         self._requests = Counter(
-            "hilum_requests", "Requests by route and HTTP status.", ("route", "status"), **of
+            "hilum_requests",
+            "Requests by route and HTTP status.",
+            ("route", "status"),
+            registry=registry,
         )
         self._request_seconds = Histogram(
-            "hilum_request_seconds", "Time of a request.", ("route",), buckets=_SECONDS, **of
+            "hilum_request_seconds",
+            "Time of a request.",
+            ("route",),
+            buckets=_SECONDS,
+            registry=registry,
         )
         self._films = Counter(
-            "hilum_films", "Films by outcome, and why.", ("outcome", "reason"), **of
+            "hilum_films",
+            "Films by outcome, and why.",
+            ("outcome", "reason"),
+            registry=registry,
         )
         self._stages = Histogram(
             "hilum_stage_seconds",
             "Time of a film in a stage: decode, queue; engine, of its whole batch.",
             ("stage",),
             buckets=_SECONDS,
-            **of,
+            registry=registry,
         )
         self._batches = Histogram(
-            "hilum_batch_films", "Films that the engine took at a time.", buckets=_FILMS, **of
+            "hilum_batch_films",
+            "Films that the engine took at a time.",
+            buckets=_FILMS,
+            registry=registry,
         )
         self._held = Gauge(
             "hilum_films_held",
             "Films taken on and not answered yet.",
             multiprocess_mode="livesum",
-            **of,
+            registry=registry,
         )
         self._replaced = Counter(
-            "hilum_decoders_replaced", "Processes that decode that were ended and replaced.", **of
+            "hilum_decoders_replaced",
+            "Processes that decode that were ended and replaced.",
+            registry=registry,
         )
         self._swaps = Counter(
-            "hilum_swaps", "New bundles asked for, by outcome.", ("outcome",), **of
+            "hilum_swaps",
+            "New bundles asked for, by outcome.",
+            ("outcome",),
+            registry=registry,
         )
         self._bundle = Gauge(
             "hilum_bundle_info",
             "Workers that answer by this bundle.",
             ("digest", "name", "engine", "version"),
             multiprocess_mode="livesum",
-            **of,
+            registry=registry,
         )
 
     def request(self, route: str, status: int, seconds: float) -> None:

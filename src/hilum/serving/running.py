@@ -20,6 +20,7 @@ import uvicorn
 from hilum.bundle import NOT_A_DEVICE, Bundle, load_bundle
 from hilum.engines import Engine, open_engine
 from hilum.errors import HilumError
+from hilum.serving.audit import Audit
 from hilum.serving.batching import Record
 from hilum.serving.connection import timed
 from hilum.serving.guard import LOOPBACK, Door
@@ -218,9 +219,8 @@ def _engine(bundle: Bundle, threads: int | None) -> Engine:
 def _record(folder: Path | None) -> Callable[[Bundle], Record] | None:
     if folder is None:
         return None
-    from hilum.serving.audit import Audit  # type: ignore[import-not-found,unused-ignore]
-
-    return lambda bundle: Audit(folder, bundle)  # type: ignore[no-any-return,unused-ignore]
+    audit = Audit(folder)
+    return lambda bundle: audit
 
 
 def _read(path: Path) -> bytes:

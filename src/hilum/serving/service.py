@@ -1,4 +1,4 @@
-"""The service itself, whoever asks: the bundle at work, the films taken on, and the swap to another.
+"""The service itself, whoever asks: the bundle at work, the films taken on, the swap to another.
 
 Requests are `http`'s business, studies `dicom`'s; processes and signals are left to `running`.
 """
