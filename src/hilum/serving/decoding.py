@@ -70,10 +70,10 @@ class _Child:
             )
         self.began = False
 
-    def begin(self) -> None:
-        """Wait until it is ready. Raises _Gone."""
+    def begin(self, seconds: float = _START) -> None:
+        """Wait until it is ready. Raises _Gone, and TimeoutError."""
         if not self.began:
-            self.socket.settimeout(_START)
+            self.socket.settimeout(seconds)
             if self._take(len(HELLO)) != HELLO:
                 raise _Gone
             self.began = True
@@ -189,17 +189,20 @@ class Pool:
         finally:
             self._give_back(child, sound=sound)
 
-    def ready(self, seconds: float = 5.0) -> bool:
-        """Whether a film can be decoded: one of the processes is there and at work or waiting."""
+    def ready(self, seconds: float = 1.0) -> bool:
+        """Whether films can be decoded: all processes are at work, or one that rests answers."""
         try:
             child = self._idle.get_nowait()
         except queue.Empty:
-            return not self._closed  # all are at work
+            return not self._closed
         sound = False
         try:
-            child.begin()
+            child.begin(seconds)
             sound = child.process.poll() is None
-        except (TimeoutError, _Gone):
+        except TimeoutError:
+            sound = True  # it is still on its way
+            return False
+        except _Gone:
             return False
         finally:
             self._give_back(child, sound=sound)

@@ -31,8 +31,8 @@ from hilum.serving.schemas import (
     PREDICTED,
     Described,
     Health,
-    Problem,
     body,
+    completed,
     refusals,
 )
 from hilum.serving.service import Line, Service
@@ -71,7 +71,7 @@ def app_of(
         redirect_slashes=False,
     )
     app.add_middleware(Guard, service=service, door=door)
-    _refusals(app, service)
+    _refusals(app)
     _films(app, service)
     _bundle(app, service, report)
     _state(app, service, metrics)
@@ -271,7 +271,7 @@ def _page(app: FastAPI) -> None:
         return found(request, name)
 
 
-def _refusals(app: FastAPI, service: Service) -> None:
+def _refusals(app: FastAPI) -> None:
     @app.exception_handler(Rejected)
     async def rejected(request: Request, no: Rejected) -> JSONResponse:
         if "outcome" not in request.scope["state"]:
@@ -282,14 +282,9 @@ def _refusals(app: FastAPI, service: Service) -> None:
     async def plain(request: Request, error: HTTPException) -> JSONResponse:
         return problem_of("no-such-thing", error.status_code, str(error.detail), error.headers)
 
-    # The forms of refusals are named by reference in every route, and stand here once.
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            schema = FastAPI.openapi(app)
-            schema.setdefault("components", {}).setdefault("schemas", {})["Problem"] = (
-                Problem.model_json_schema()
-            )
-            app.openapi_schema = schema
+            app.openapi_schema = completed(FastAPI.openapi(app))
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
