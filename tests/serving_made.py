@@ -54,9 +54,10 @@ class Running:
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
     def children(self) -> list[psutil.Process]:
-        """The processes that decode."""
+        """The processes that decode, those aside that are dead and not replaced yet."""
         below = psutil.Process(self.process.pid).children(recursive=True)
-        return [each for each in below if "hilum.serving.child" in each.cmdline()]
+        live = [each for each in below if each.status() != psutil.STATUS_ZOMBIE]
+        return [each for each in live if "hilum.serving.child" in each.cmdline()]
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 
 import numpy as np
@@ -38,8 +38,8 @@ def film() -> Film:
 
 
 @pytest.fixture
-def slow() -> Iterator[Slow]:
-    yield Slow()
+def slow() -> Slow:
+    return Slow()
 
 
 def batcher(slow: Slow, record: Record | None = None, **limits: int | float) -> Batcher:

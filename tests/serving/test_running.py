@@ -163,12 +163,6 @@ def test_memory_stays_where_it_is_while_too_long_bodies_come(service: Running) -
     assert greatest - before < 32 << 20
 
 
-def test_who_does_not_say_what_they_want_is_hung_up_on(copy: Path, tmp_path: Path) -> None:
-    from hilum.serving.connection import timed
-
-    assert timed(1.0) is not None
-
-
 def test_a_swap_under_load_loses_no_request(copy: Path, service: Running) -> None:
     old = load_bundle(copy)
     clients = Clients(service.url, 8)
@@ -282,10 +276,9 @@ def test_a_port_in_use_and_a_bundle_that_is_none_are_refused_in_one_line(
         code, errors = refused(small_bundle.folder, "--port", port)
     assert (code, errors.count("\n")) == (2, 1)
     assert f"127.0.0.1:{port}" in errors
-    for workers in ("1", "2"):
-        code, errors = refused(tmp_path, "--port", "0", "--workers", workers)
-        assert (code, errors.count("\n")) == (2, 1), errors
-        assert "no bundle here" in errors
+    code, errors = refused(tmp_path, "--port", "0")
+    assert (code, errors.count("\n")) == (2, 1), errors
+    assert "no bundle here" in errors
 
 
 def test_a_short_token_is_refused(small_bundle: Bundle) -> None:

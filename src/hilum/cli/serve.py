@@ -54,10 +54,9 @@ def serve(
     if log not in ("error", "info", "debug"):
         raise HilumError("--log", log, expected="error, info or debug")
 
+    from hilum.bundle import find_bundle
     from hilum.serving.limits import Limits
-    from hilum.serving.running import Settings, address_of, greeting, listen
-    from hilum.serving.running import serve as run
-    from hilum.serving.workers import serve_by
+    from hilum.serving.settings import Settings, address_of, listen
 
     limits = Limits(queue=max_queue)
     if decoders is not None:
@@ -72,7 +71,12 @@ def serve(
         report=report,
         level=log,
     )
+    find_bundle(bundle)
     with listen(host, port) as listener:
+        from hilum.serving.running import greeting
+        from hilum.serving.running import serve as run
+        from hilum.serving.workers import serve_by
+
         address = address_of(listener)
 
         def ready(loaded: object, engine: str) -> None:

@@ -23,11 +23,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hilum.serving.rejection import Kind, Rejected
 from hilum.serving.service import Service
+from hilum.serving.settings import LOOPBACK
 from hilum.serving.uploads import FORM, too_large
 
 _log = logging.getLogger(__name__)
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 TAKES_FILMS = ("/v1/predict", "/v1/explain", "/v1/picture")
 ROUTES = (
     *TAKES_FILMS,

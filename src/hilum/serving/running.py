@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import uvicorn
@@ -23,86 +21,14 @@ from hilum.errors import HilumError
 from hilum.serving.audit import Audit
 from hilum.serving.batching import Record
 from hilum.serving.connection import timed
-from hilum.serving.guard import LOOPBACK, Door
+from hilum.serving.guard import Door
 from hilum.serving.http import app_of
-from hilum.serving.limits import Limits
 from hilum.serving.metrics import Metrics
 from hilum.serving.service import Service
+from hilum.serving.settings import BACKLOG, LOOPBACK, Settings
 from hilum.serving.telling import configure
 
-TOKEN_LEAST = 16
-_BACKLOG = 2048
 _HEAD_LIMIT = 16 << 10  # bytes of a request's headers
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What `hilum serve` was asked for.
-
-    threads: that the engine computes with; None: as many as it likes
-    audit: folder of the record of all answers; None keeps none
-    report: HTML that `/v1/bundle/report` shows
-    level: of the log, such as "info"
-    """
-
-    bundle: Path
-    host: str = "127.0.0.1"
-    port: int = 8000
-    limits: Limits = field(default_factory=Limits)
-    threads: int | None = None
-    audit: Path | None = None
-    token: str | None = field(default=None, repr=False)
-    report: Path | None = None
-    level: str = "info"
-
-    def __post_init__(self) -> None:
-        """Raises HilumError for what would not be safe."""
-        if self.token is not None and len(self.token) < TOKEN_LEAST:
-            raise HilumError(
-                "the token",
-                f"{len(self.token)} characters",
-                expected=f"{TOKEN_LEAST} or more",
-                remedy="make one: python -c 'import secrets; print(secrets.token_urlsafe())'",
-            )
-        if self.token is None and not is_loopback(self.host):
-            raise HilumError(
-                "--host",
-                f"{self.host} can be reached from other machines, and there is no token",
-                remedy="name a file with one by --token-file, or set HILUM_TOKEN",
-            )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address or name is this machine's own, and nobody else's."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host in LOOPBACK
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises HilumError when the address cannot be had."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        raise HilumError(
-            f"{host}:{port}",
-            f"cannot be listened at ({error.strerror or error})",
-            remedy="choose another --port or --host, or end what listens there",
-        ) from None
-    return listener
-
-
-def address_of(listener: socket.socket) -> str:
-    """Its URL."""
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def greeting(address: str, bundle: Bundle, engine: str) -> str:
@@ -128,8 +54,8 @@ def serve(
     Raises HilumError when it cannot start.
     """
     configure(settings.level)
-    # Until there is somebody to act on it.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # It waits until there is somebody to act on it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
     report = None if settings.report is None else _read(settings.report)
     bundle = load_bundle(settings.bundle)
     metrics = Metrics()
@@ -156,7 +82,7 @@ def serve(
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            backlog=_BACKLOG,
+            backlog=BACKLOG,
             timeout_graceful_shutdown=int(settings.limits.drain),
             h11_max_incomplete_event_size=_HEAD_LIMIT,
         )
@@ -200,6 +126,7 @@ async def _run(
     for asked in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(asked, end)
     loop.add_signal_handler(signal.SIGHUP, swap)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
     if parent is not None:
 
         def parent_ended() -> None:

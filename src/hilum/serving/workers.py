@@ -25,7 +25,8 @@ from hilum.bundle import Bundle, load_bundle
 from hilum.errors import HilumError
 from hilum.serving.limits import Limits
 from hilum.serving.metrics import SHARED
-from hilum.serving.running import Settings, serve
+from hilum.serving.running import serve
+from hilum.serving.settings import Settings
 from hilum.serving.telling import configure
 
 _log = logging.getLogger(__name__)
@@ -83,6 +84,8 @@ class _Workers:
             self._woken.wait(0.2)
             self._woken.clear()
             self._at_work = [each for each in map(self._looked_after, self._at_work) if each]
+            if self._ending:  # said again, for one that was started meanwhile
+                self._pass_on(signal.SIGTERM)
 
     def _looked_after(self, worker: subprocess.Popen[str]) -> subprocess.Popen[str] | None:
         if worker.poll() is None:
@@ -92,7 +95,7 @@ class _Workers:
             return None
         _log.error("a worker ended (%s) and is replaced", worker.returncode)
         time.sleep(_AGAIN)
-        return self._start()
+        return None if self._ending else self._start()
 
     def _start(self) -> subprocess.Popen[str]:
         descriptor = self._listener.fileno()
@@ -105,6 +108,7 @@ class _Workers:
             text=True,
             # Signals of a terminal reach the first process alone, which passes them on.
             start_new_session=True,
+            preexec_fn=_block_swaps,
         )
         assert worker.stdin is not None
         # The token is in here: not on a command line, which others may read.
@@ -123,6 +127,11 @@ class _Workers:
     def _pass_on(self, asked: signal.Signals) -> None:
         for worker in getattr(self, "_at_work", ()):
             worker.send_signal(asked)
+
+
+def _block_swaps() -> None:
+    """A worker that is told of a new bundle while it starts looks for it when it has started."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
 
 
 def _first_line(worker: subprocess.Popen[str]) -> str:
