@@ -117,7 +117,7 @@ def _throughput(load: _Load, bundle: Path, films: Path, seconds: float, rounds: 
 def _overload(load: _Load, url: str, films: Path) -> None:
     film = next(films.glob("*.png")).read_bytes()
     head = {"content-type": "image/png"}
-    running = load.begin(10 * 128, 10)
+    running = load.begin(10 * CLIENTS, 10)
     time.sleep(2)
     refused = []
     with httpx.Client(base_url=url, timeout=30) as client:
@@ -134,7 +134,7 @@ def _overload(load: _Load, url: str, films: Path) -> None:
             time.sleep(0.02)
         recovered = time.monotonic() - began
     answered = found["requests"] - found["not_2xx"]
-    print(f"1,280 clients: {answered / found['seconds']:.0f} films/s answered,")
+    print(f"{10 * CLIENTS} clients: {answered / found['seconds']:.0f} films/s answered,")
     print(f"{found['not_2xx'] / found['seconds']:.0f} refusals/s, {found['broken']:.0f} broken")
     if refused:
         quantile = np.quantile(refused, [0.5, 0.99]) * 1000
