@@ -22,7 +22,7 @@ from hilum.data.sources.medmnist import pneumoniamnist
 from hilum.errors import DataError
 from hilum.recipe import DataPart, read_recipe
 from hilum.recipes import recipe_path
-from made import write_npz
+from made import bright_cohort, write_npz
 
 
 def cohort_of(rows: list[tuple[str, float, str | None]], image_nhw: np.ndarray) -> Cohort:
