@@ -100,29 +100,38 @@ class BoundedDimse(DIMSEServiceProvider):
     def receive_primitive(self, primitive: P_DATA) -> None:
         for context, data in primitive.presentation_data_value_list:
             one = P_DATA()
-            one.presentation_data_value_list = [[context, data]]
-            super().receive_primitive(one)
-            message = self.message
-            if message is None:
-                if self.msg_queue.qsize() > _MESSAGES:
-                    self._end("more messages than are answered")
-                    return
-                continue
-            spool = cast(Any, message._data_set_file)
-            if message.encoded_command_set.tell() > _COMMAND_LIMIT:
-                self._end("a command without end")
-                return
-            if isinstance(message, C_STORE_RQ) and spool is None:
-                spool = self._spool(message, cast(int, context))
-                message._data_set_file = spool
-                message._data_set_path = spool.path
-            elif spool is None and message.data_set and message.data_set.tell() > _COMMAND_LIMIT:
-                self._end("a data set where none is expected")
-                return
-            if spool is not None and spool.overfull:
+            one.presentation_data_value_list = cast(Any, [[context, data]])
+            try:
+                super().receive_primitive(one)
+                why = self._beyond(context)
+            except Exception:
+                # It would end the thread that reads, and leave the association hanging.
+                why = "a message that cannot be read"
+            if why:
                 self.discard()
-                self._end("an object larger than is taken")
+                self.message = None
+                self.ended = why
+                self.dul.event_queue.put("Evt19")  # PS3.8 9.2: invalid; both sides abort
                 return
+
+    def _beyond(self, context: int) -> str | None:
+        """Which limit what has come is beyond, None where it is within; opens an object's file."""
+        message = self.message
+        if message is None:
+            many = self.msg_queue.qsize() > _MESSAGES
+            return "more messages than are answered" if many else None
+        if message.encoded_command_set.tell() > _COMMAND_LIMIT:
+            return "a command without end"
+        if not isinstance(message, C_STORE_RQ):
+            data = message.data_set
+            much = data is not None and data.tell() > _COMMAND_LIMIT
+            return "a data set where none is expected" if much else None
+        spool = cast(Any, message._data_set_file)
+        if spool is None:
+            spool = self._spool(message, context)
+            message._data_set_file = spool
+            message._data_set_path = spool.path
+        return "an object larger than is taken" if spool.overfull else None
 
     def discard(self) -> None:
         """Remove what has come of an object that will not be complete."""
@@ -146,11 +155,6 @@ class BoundedDimse(DIMSEServiceProvider):
         )
         write_file_meta_info(cast(Any, spool), meta)
         return spool
-
-    def _end(self, why: str) -> None:
-        self.message = None
-        self.ended = why
-        self.dul.event_queue.put("Evt19")  # PS3.8 9.2: an invalid PDU; both sides abort
 
     ended: str | None = None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from copy import deepcopy
 from dataclasses import dataclass
 from io import BytesIO
+from typing import Any
 
 from highdicom import UID
 from pydicom.dataset import Dataset
@@ -50,7 +51,7 @@ class Filed:
     def number(self) -> int:
         return SERIES[self.kind][0]
 
-    def equipment(self) -> dict[str, object]:
+    def equipment(self) -> dict[str, Any]:
         """General Equipment and General Series, as highdicom's arguments."""
         return {
             "manufacturer": MANUFACTURER,

@@ -34,7 +34,7 @@ def overlay_image(
     picture: `Film.picture`; map_hw: of `shown_finding`, in logits, None without one
     """
     with Image.open(BytesIO(picture)) as opened:
-        grey_hw = np.asarray(opened, dtype=np.float32) / 255
+        grey_hw = np.asarray(opened, dtype=np.float32) / np.float32(255)
     if map_hw is None:
         film_hw3 = np.repeat(grey_hw[..., None], 3, axis=2)
     else:
@@ -129,8 +129,8 @@ def secondary_capture(image_hw3: NDArray[np.uint8], answer: FilmAnswer, source: 
         **filed.equipment(),
     )
     # No words for it where the film has none; it is seen as the film is.
-    image.PatientOrientation = source.get("PatientOrientation") or None
-    image.Laterality = None
+    image["PatientOrientation"].value = source.get("PatientOrientation") or None
+    image.add_new("Laterality", "CS", None)
     for word in (
         "LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod",
     ):  # fmt: skip

@@ -18,7 +18,7 @@ from hilum.serving.dicom.queue import Queue
 from hilum.serving.dicom.receiver import Inadmissible, admit
 from hilum.serving.dicom.settings import WebPeer
 from hilum.serving.dicom.source import TAKEN
-from hilum.serving.dicom.web import GuardedSession, client_of
+from hilum.serving.dicom.web import JSON_LIMIT, GuardedSession, client_of
 
 _DATES = re.compile(r"\d{8}|\d{8}-|-\d{8}|\d{8}-\d{8}")
 _MODALITIES = ("CR", "DX")
@@ -88,9 +88,9 @@ def pull(
                 continue
             session.limit = most_bytes + _ENVELOPE
             content = _retrieve(
-                session, f"{peer.url}/studies/{study}/series/{series}/instances/{film}", seconds
+                session, f"{peer.url}/studies/{study}/series/{series}/instances/{film}"
             )
-            session.limit = GuardedSession(peer, seconds).limit
+            session.limit = JSON_LIMIT
             draft = queue.draft()
             draft.write_bytes(content)
             try:
@@ -101,12 +101,12 @@ def pull(
             pulled.fetched += new
             pulled.known += not new
     except requests.HTTPError as error:
-        raise PullError("pull", f"HTTP {error.response.status_code}") from None
-    except requests.RequestException as error:
+        raise PullError("pull", _status(error)) from None
+    except requests.RequestException:
         # Their words hold the address that was asked, and so the query.
         raise PullError(
             "pull", "the server cannot be used", remedy="see its address, certificate and token"
-        ) from error.__cause__ and None
+        ) from None
     return pulled
 
 
@@ -129,6 +129,10 @@ def _found(client: DICOMwebClient, wanted: Wanted) -> Iterator[tuple[str, str, s
                     yield study, name, _value(film, _FILM)
 
 
+def _status(error: requests.HTTPError) -> str:
+    return "HTTP fault" if error.response is None else f"HTTP {error.response.status_code}"
+
+
 def _value(found: Mapping[str, object], tag: str) -> str:
     """A UID of DICOM JSON, PS3.18 F.2; it becomes part of an address, so nothing else does."""
     element = found.get(tag)
@@ -139,7 +143,7 @@ def _value(found: Mapping[str, object], tag: str) -> str:
     return value
 
 
-def _retrieve(session: GuardedSession, url: str, seconds: float) -> bytes:
+def _retrieve(session: GuardedSession, url: str) -> bytes:
     """The object as it is stored there.
 
     Not by the client, which parses an object before its sender could be held to any limit: a

@@ -242,6 +242,13 @@ class Queue:
             ).fetchone()
         return bool(state == "dead")
 
+    def put_off(self, name: str, seconds: float) -> None:
+        """Send an answer later, which has not been refused."""
+        with self._lock, self._change():
+            self._db.execute(
+                "UPDATE result SET due = ? WHERE name = ?", (time.time() + seconds, name)
+            )
+
     def remove_delivered(self, keep_hours: float, keep_refused_hours: float) -> None:
         """Remove the films and answers that have been delivered, or refused, for so long."""
         now = time.time()

@@ -5,7 +5,7 @@ When to try again is left to `service`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -26,13 +26,20 @@ _LATER = (408, 425, 429, 401, 403, 404, 407)  # set right by time, or by whoever
 
 
 class Unreachable(Exception):
-    """The destination takes nothing now. The words quote nothing that is sent."""
+    """The destination takes nothing now. The words quote nothing that is sent.
+
+    reached: it was there, and gave way at this object
+    """
+
+    def __init__(self, why: str, *, reached: bool = True) -> None:
+        super().__init__(why)
+        self.reached = reached
 
 
 class Sender(Protocol):
     """Sends objects one after another."""
 
-    def send(self, paths: Sequence[Path]) -> Iterator[str]:
+    def send(self, paths: Sequence[Path]) -> Generator[str]:
         """For each in turn STORED, or why it was refused. Raises Unreachable."""
         ...
 
@@ -58,16 +65,17 @@ class StoreSender:
             for syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
         ]
 
-    def send(self, paths: Sequence[Path]) -> Iterator[str]:
+    def send(self, paths: Sequence[Path]) -> Generator[str]:
         peer = self._peer
         try:
             association = self._ae.associate(
                 peer.host, peer.port, contexts=self._contexts, ae_title=peer.title
             )
         except (OSError, RuntimeError):
-            raise Unreachable("no connection") from None
+            raise Unreachable("no connection", reached=False) from None
         if not association.is_established:
-            raise Unreachable("association refused" if association.is_rejected else "no connection")
+            why = "association refused" if association.is_rejected else "no connection"
+            raise Unreachable(why, reached=False)
         try:
             for number, path in enumerate(paths, 1):
                 try:
@@ -100,13 +108,13 @@ class WebSender:
     def __init__(self, peer: WebPeer, seconds: float) -> None:
         self._client = client_of(GuardedSession(peer, seconds), peer)
 
-    def send(self, paths: Sequence[Path]) -> Iterator[str]:
+    def send(self, paths: Sequence[Path]) -> Generator[str]:
         for path in paths:
             made = dcmread(path)
             try:
                 answer = self._client.store_instances([made])
             except requests.HTTPError as error:
-                code = error.response.status_code
+                code = error.response.status_code if error.response is not None else 0
                 if code >= 500 or code in _LATER:
                     raise Unreachable(f"HTTP {code}") from None
                 yield f"HTTP {code}"
@@ -114,7 +122,7 @@ class WebSender:
             except WebFault as error:
                 raise Unreachable(str(error)) from None
             except (requests.RequestException, OSError):
-                raise Unreachable("no connection") from None
+                raise Unreachable("no connection", reached=False) from None
             except Exception:
                 # The client's own words for an answer it cannot read may quote it.
                 raise Unreachable("an answer that cannot be read") from None

@@ -5,6 +5,7 @@ What is owed stands in `queue`; what is said of a film is `answering`'s.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import random
 import sqlite3
@@ -22,7 +23,7 @@ from hilum.serving.dicom.queue import Due, Queue
 from hilum.serving.dicom.quiet import quieten
 from hilum.serving.dicom.receiver import Receiver
 from hilum.serving.dicom.report import structured_report
-from hilum.serving.dicom.sending import STORED, Unreachable, sender_to
+from hilum.serving.dicom.sending import STORED, Sender, Unreachable, sender_to
 from hilum.serving.dicom.settings import DicomSettings, WebPeer
 from hilum.serving.dicom.source import read_source
 from hilum.serving.rejection import Kind, Rejected
@@ -65,11 +66,9 @@ class DicomService:
         """
         quieten()
         self.settings, self._bundle, self._audit = settings, bundle, audit
-        self._own_decoder = None
-        if decoder is None:
-            manifest = bundle.manifest
-            self._own_decoder = Decoder(manifest.reading, manifest.preprocessing)
-        self._decoder = decoder or self._own_decoder
+        manifest = bundle.manifest
+        self._own_decoder = decoder is None
+        self._decoder = decoder or Decoder(manifest.reading, manifest.preprocessing)
         self._answerer = Answerer(bundle)
         self._rng = random.Random()
         self._stop = threading.Event()
@@ -113,8 +112,8 @@ class DicomService:
         for thread in self._threads:
             thread.join()
         self.queue.close()
-        if self._own_decoder is not None:
-            self._own_decoder.close()
+        if self._own_decoder:
+            self._decoder.close()
 
     # Answering
 
@@ -172,7 +171,8 @@ class DicomService:
     def _give_up(self, due: Due, why: str) -> None:
         _log.warning("film refused: %s", why)
         if self._audit is not None:
-            self._audit.rejected(due.key, why)
+            with due.path.open("rb") as file:
+                self._audit.rejected(hashlib.file_digest(file, "sha256").hexdigest(), why)
         self.queue.refuse(due.key, why)
 
     # Sending
@@ -185,12 +185,7 @@ class DicomService:
             try:
                 due = self.queue.due_results(_AT_ONCE)
                 if due:
-                    for each, outcome in zip(
-                        due, sender.send([each.path for each in due]), strict=True
-                    ):
-                        self._note(each, outcome)
-                        if self._stop.is_set():
-                            return
+                    self._send(sender, due)
                     self._peer_fault, failures, wait = None, 0, 0.0
                 self.queue.remove_delivered(settings.keep_hours, settings.keep_refused_hours)
             except Unreachable as error:
@@ -202,6 +197,20 @@ class DicomService:
                 _log.error("queue cannot be used: %s", _kind(error))
                 wait = 5 * _TURN
             self._stop.wait(wait)
+
+    def _send(self, sender: Sender, due: Sequence[Due]) -> None:
+        outcomes = sender.send([each.path for each in due])
+        for each in due:
+            try:
+                outcome = next(outcomes)
+            except Unreachable as error:
+                if error.reached:  # the others go first when it is tried again
+                    self.queue.put_off(each.key, backoff(4, self._rng))
+                raise
+            self._note(each, outcome)
+            if self._stop.is_set():
+                break
+        outcomes.close()
 
     def _note(self, each: Due, outcome: str) -> None:
         if outcome == STORED:

@@ -32,7 +32,7 @@ _FILM = """
     SOPClassUID SOPInstanceUID SeriesInstanceUID PatientOrientation LossyImageCompression
     LossyImageCompressionRatio LossyImageCompressionMethod
 """.split()  # noqa: SIM905
-_WANTED = [Tag(word) for word in (*STUDY, *_FILM)]
+_WANTED: list[BaseTag | int] = [Tag(word) for word in (*STUDY, *_FILM)]
 _HEAD = 16 << 20
 _ELEMENTS = 50_000
 _PIXELS = 0x7FE00008
@@ -75,7 +75,7 @@ def _read(file: BinaryIO, syntax: UID) -> Dataset:
         count += 1
         if count > _ELEMENTS:
             raise Unusable("more elements than a film has")
-        return tag >= _PIXELS
+        return int(tag) >= _PIXELS
 
     return read_dataset(
         file, syntax == IMPLICIT, syntax != BIG_ENDIAN, stop_when=at_pixels, specific_tags=_WANTED

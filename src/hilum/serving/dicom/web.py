@@ -12,7 +12,7 @@ from dicomweb_client.api import DICOMwebClient
 
 from hilum.serving.dicom.settings import WebPeer
 
-_JSON_LIMIT = 8 << 20
+JSON_LIMIT = 8 << 20
 _CHUNK = 1 << 16
 
 
@@ -27,7 +27,7 @@ class GuardedSession(requests.Session):
         super().__init__()
         self.trust_env = False  # neither a proxy nor a password out of the environment
         self.verify = str(peer.ca) if peer.ca else True
-        self.limit = _JSON_LIMIT
+        self.limit = JSON_LIMIT
         self._seconds = seconds
         if peer.token:
             self.headers["Authorization"] = f"Bearer {peer.token}"
