@@ -146,7 +146,8 @@ class Process:
                 self._command, stdout=subprocess.PIPE, stderr=log, text=True
             )
         assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        with self._process.stdout as said:
+            line = said.readline()
         assert line.startswith("port "), self.log.read_text()
         self.port = int(line.split()[1])
 

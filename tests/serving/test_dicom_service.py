@@ -17,6 +17,11 @@ from hilum.serving.dicom.settings import DicomSettings
 from pacs import CANARIES, SC, SR, Peer, Process, made_film, send, until
 from together import free_port
 
+# pynetdicom leaves the socket of a connection that was refused to the garbage collector.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
+)
+
 
 @pytest.fixture
 def peer() -> Iterator[Peer]:
