@@ -11,13 +11,12 @@ from dataclasses import dataclass
 
 import requests
 from dicomweb_client.api import DICOMwebClient
-from pydicom.uid import UID
 
 from hilum.errors import HilumError
 from hilum.serving.dicom.queue import Queue
 from hilum.serving.dicom.receiver import Inadmissible, admit
 from hilum.serving.dicom.settings import WebPeer
-from hilum.serving.dicom.source import TAKEN
+from hilum.serving.dicom.source import TAKEN, is_uid
 from hilum.serving.dicom.web import JSON_LIMIT, GuardedSession, client_of
 
 _DATES = re.compile(r"\d{8}|\d{8}-|-\d{8}|\d{8}-\d{8}")
@@ -49,7 +48,7 @@ class Wanted:
             raise PullError("pull", "every film there is", expected="dates, accession or study")
         if self.dates and not _DATES.fullmatch(self.dates):
             raise PullError("pull dates", self.dates, expected="20260301 or 20260301-20260307")
-        if self.study and not UID(self.study).is_valid:
+        if self.study and not is_uid(self.study):
             raise PullError("pull study", "not a UID", expected="a Study Instance UID")
         if self.accession and (len(self.accession) > 16 or re.search(r"[*?\\]", self.accession)):
             raise PullError("pull accession", "not one number", expected="at most 16 characters")
@@ -138,7 +137,7 @@ def _value(found: Mapping[str, object], tag: str) -> str:
     element = found.get(tag)
     values = element.get("Value") if isinstance(element, Mapping) else None
     value = values[0] if isinstance(values, list) and values else None
-    if not isinstance(value, str) or not UID(value).is_valid:
+    if not isinstance(value, str) or not is_uid(value):
         raise PullError("pull", "an answer without the UIDs that it must have")
     return value
 

@@ -74,6 +74,7 @@ class Queue:
             self._held = (folder / "lock").open("a")
             fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            self._held.close()
             raise QueueError(
                 folder, "another service has this queue", remedy="stop it, or name another folder"
             ) from None

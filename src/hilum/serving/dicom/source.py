@@ -5,6 +5,7 @@ Pixels, and what is told of a film without its patient, are left to `hilum.data.
 
 from __future__ import annotations
 
+import re
 import zlib
 from io import BytesIO
 from pathlib import Path
@@ -49,7 +50,7 @@ def read_source(path: Path) -> Dataset:
         with path.open("rb") as file:
             source = _read(file, syntax)
         for word in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "SOPClassUID"):
-            if not UID(str(source[word].value)).is_valid:
+            if not is_uid(source[word].value):
                 raise Unusable(f"no valid {word}")
     except Unusable:
         raise
@@ -59,6 +60,11 @@ def read_source(path: Path) -> Dataset:
         # pydicom's words, and zlib's, may quote the header; what they mean is the same.
         raise Unusable("not readable as DICOM") from None
     return source
+
+
+def is_uid(value: object) -> bool:
+    """Whether it is a UID; components with leading zeros, which PS3.5 forbids, are out there."""
+    return len(str(value)) <= 64 and re.fullmatch(r"\d+(\.\d+)+", str(value)) is not None
 
 
 def _read(file: BinaryIO, syntax: UID) -> Dataset:
