@@ -13,7 +13,8 @@ from pynetdicom import _config as pynetdicom_config
 from hilum.data.radiograph import elements as _silenced  # noqa: F401 (pydicom's warnings)
 
 _LIBRARIES = (
-    "PIL", "dicomweb_client", "highdicom", "pydicom", "pynetdicom", "requests", "retrying", "urllib3",
+    "PIL", "dicomweb_client", "highdicom", "pydicom", "pynetdicom", "requests", "retrying",
+    "urllib3",
 )  # fmt: skip
 _NONE = logging.CRITICAL + 1
 
