@@ -129,7 +129,7 @@ class BoundedDimse(DIMSEServiceProvider):
         spool = cast(Any, message._data_set_file)
         if spool is None:
             spool = self._spool(message, context)
-            message._data_set_file = spool
+            message._data_set_file = cast(Any, spool)
             message._data_set_path = spool.path
         return "an object larger than is taken" if spool.overfull else None
 
