@@ -70,7 +70,7 @@ class DicomService:
         self._own_decoder = decoder is None
         self._decoder = decoder or Decoder(manifest.reading, manifest.preprocessing)
         self._answerer = Answerer(bundle)
-        self._rng = random.Random()
+        self._rng = random.Random()  # nosec B311 (jitter, no secret)
         self._stop = threading.Event()
         self._peer_fault: str | None = None
         self.queue = Queue(settings.folder)
