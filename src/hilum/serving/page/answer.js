@@ -7,7 +7,7 @@ import { factRows, pointWords, probability, short } from "./words.js";
 const HEADINGS = { present: "Called present", absent: "Called absent", referred: "Refer to a reader" };
 
 /**
- * The panel of a film. conformal: of the bundle, {finding: {present_from, absent_to}}, or {}
+ * The panel of a film. conformal: finding to the {present_from, absent_to} of its prediction sets, where they are known
  * again: called when a film that failed is to be sent once more
  */
 export function answerOf(film, { conformal, again }) {
@@ -27,7 +27,7 @@ export function answerOf(film, { conformal, again }) {
       ["Engine", film.engine],
       ["Film digest", short(answer.input), answer.input],
     ])),
-    el("p", { class: "small" }, "No patient's name, number or date is shown: none is kept of what the film's file holds."),
+    el("p", { class: "small" }, "The server tells this page no patient's name, number or date."),
   ].filter(Boolean);
 }
 
@@ -69,10 +69,10 @@ function findingCard(said, limits) {
 function scale(said, limits) {
   const prob = probability(said.probability);
   const point = `${pointWords(said.operating_point)} ${said.threshold.toFixed(3)}`;
-  const between = limits ? [limits.absent_to, limits.present_from].sort((a, b) => a - b) : null;
+  const between = unsureOf(limits);
   const parts = [el("div", { class: "side absent" }), el("div", { class: "side present" })];
   parts[0].style.width = share(said.threshold);
-  if (between && between[0] < between[1]) {
+  if (between) {
     const band = el("div", { class: "unsure" });
     band.style.left = share(between[0]);
     band.style.width = share(between[1] - between[0]);
@@ -89,11 +89,19 @@ function scale(said, limits) {
     ),
     el("ul", { class: "key" },
       el("li", {}, el("span", { class: "sample threshold-sample" }), `Operating point: ${point}`),
-      between && between[0] < between[1]
+      between
         ? el("li", {}, el("span", { class: "sample unsure-sample" }), `Referred as too uncertain: ${between[0].toFixed(2)} to ${between[1].toFixed(2)}`)
         : null,
     ),
   );
+}
+
+/** Between which probabilities a prediction set does not hold one answer alone; null where that is not known. */
+function unsureOf(limits) {
+  const ends = [limits?.absent_to, limits?.present_from];
+  if (!ends.every((end) => typeof end === "number")) return null;
+  const [low, high] = ends.sort((a, b) => a - b);
+  return low < high ? [low, high] : null;
 }
 
 function placed(kind, where) {

@@ -5,8 +5,8 @@ import { answerOf, spoken } from "./answer.js";
 import { Problem } from "./api.js";
 import { Batch } from "./batch.js";
 import { askBundle, showBundle, whichBundle } from "./classifier.js";
-import { csvOf, save } from "./csv.js";
-import { asked, at, el, say } from "./dom.js";
+import { csvOf } from "./csv.js";
+import { asked, at, el, save, say } from "./dom.js";
 import { Gestures, LARGER } from "./gestures.js";
 import { takeFilms } from "./intake.js";
 import { listenToKeys } from "./keys.js";
@@ -38,8 +38,9 @@ async function loadBundle() {
   at("which").textContent = whichBundle(bundle);
   at("which").title = bundle.digest;
   at("synthetic").hidden = !bundle.synthetic;
+  batch.largest = bundle.limits?.film_bytes ?? Infinity;
   showBundle(at("classifier"), bundle);
-  setFindings(bundle.findings);
+  setFindings(bundle.findings.map((each) => each.finding));
   if (worklist.current) showAnswer(worklist.current);
 }
 
@@ -63,7 +64,9 @@ worklist.addEventListener("chosen", (event) => {
 
 function showAnswer(film) {
   at("answer-title").textContent = `Answer: ${film.name}`;
-  const conformal = bundle && film.bundle?.digest === bundle.digest ? (bundle.conformal ?? {}) : {};
+  // Limits of another bundle than the one that answered would be wrong.
+  const limits = bundle && film.bundle?.digest === bundle.digest ? bundle.findings : [];
+  const conformal = Object.fromEntries(limits.map((each) => [each.finding, each.conformal]));
   at("answer").replaceChildren(...answerOf(film, { conformal, again: (each) => batch.again(each) }));
 }
 
@@ -236,7 +239,8 @@ at("names").addEventListener("change", () => {
 });
 at("csv").addEventListener("click", () => {
   if (batch.films.length === 0) return;
-  save(csvOf(batch.films, findingsSeen(), { withNames: at("csv-names").checked }), "hilum-answers.csv");
+  const text = csvOf(batch.films, findingsSeen(), { withNames: at("csv-names").checked });
+  save(new Blob([text], { type: "text/csv;charset=utf-8" }), "hilum-answers.csv");
   say("CSV made");
 });
 at("clear").addEventListener("click", async () => {

@@ -51,6 +51,7 @@ export class Batch extends EventTarget {
     this.last = 0;
     this.busy = 0;
     this.stop = new AbortController();
+    this.largest = Infinity; // bytes of a film that the server takes
   }
 
   add(files) {
@@ -96,6 +97,8 @@ export class Batch extends EventTarget {
 
   async send(film, signal) {
     try {
+      // A server that refuses a body cuts the line, which looks as if it were not there.
+      if (film.file.size > this.largest) throw new Problem(413, "too-large", `larger than the ${Math.floor(this.largest / 2 ** 20)} MiB that the server takes`);
       const told = await json("v1/predict", {
         body: formOf(film),
         signal,
@@ -108,10 +111,7 @@ export class Batch extends EventTarget {
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof Problem)) throw error;
-      // What the server says of this film will not change; what it says of itself may.
-      const final = error.status >= 400 && error.status < 500 && ![401, 408, 429].includes(error.status);
-      film.state = final ? "rejected" : "failed";
-      film.error = { type: error.type, detail: error.detail };
+      refuse(film, error);
     }
     if (signal.aborted) return;
     film.wait = null;
@@ -126,13 +126,19 @@ export class Batch extends EventTarget {
     film.engine = told.engine;
     film.synthetic = told.synthetic;
     if (said.status === "rejected") {
-      film.state = "rejected";
-      film.error = said.error;
+      refuse(film, said.error);
     } else {
       film.state = said.status;
       film.answer = said;
     }
   }
+}
+
+// What the server says of this film will not change; what it says of itself may.
+function refuse(film, { status, type, detail }) {
+  const final = status >= 400 && status < 500 && ![401, 408, 429].includes(status);
+  film.state = final ? "rejected" : "failed";
+  film.error = { type, detail };
 }
 
 /** A form that holds the film, without its file name: that may hold a patient's. */

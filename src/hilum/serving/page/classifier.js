@@ -3,7 +3,7 @@
 
 import { hasToken, json, Problem, request } from "./api.js";
 import { table } from "./answer.js";
-import { el } from "./dom.js";
+import { el, save } from "./dom.js";
 import { markdown } from "./markdown.js";
 import { estimate, percent, pointWords, short } from "./words.js";
 
@@ -22,7 +22,7 @@ const ROLES = {
   calibrate: "sets calibration, points and limits",
   test: "opened for evaluation alone",
 };
-const NOVELTY = { film: "outline and looks of the film", none: "not asked" };
+const SHORT = 32; // letters of a cell that is kept on one line
 
 /** The bundle as the server tells of it. Throws Problem. */
 export function askBundle() {
@@ -34,13 +34,13 @@ export function showBundle(place, bundle) {
   place.replaceChildren(
     identity(bundle),
     ...(bundle.warnings?.length ? [part("Warnings", el("ul", { class: "warnings" }, bundle.warnings.map((words) => el("li", {}, words))))] : []),
-    reportPart(),
+    reportPart(bundle),
     findings(bundle),
     points(bundle),
     figures(bundle),
     policy(bundle),
     films(bundle),
-    cardPart(),
+    cardPart(bundle),
   );
 }
 
@@ -52,7 +52,7 @@ function wide(name, head, rows) {
   return el("div", { class: "wide", tabindex: "0", role: "region", "aria-label": name },
     el("table", {},
       el("thead", {}, el("tr", {}, head.map((words) => el("th", { scope: "col" }, words)))),
-      el("tbody", {}, rows.map(([first, ...rest]) => el("tr", {}, el("th", { scope: "row" }, first), rest.map((words) => el("td", {}, words))))),
+      el("tbody", {}, rows.map(([first, ...rest]) => el("tr", {}, el("th", { scope: "row" }, first), rest.map((words) => el("td", { class: String(words).length < SHORT ? "short" : "long" }, words))))),
     ));
 }
 
@@ -64,8 +64,9 @@ function identity(bundle) {
     ["Made", bundle.created?.slice(0, 10)],
     ["Network", bundle.backbone?.name],
     ["Input", bundle.engine?.input_size ? `${bundle.engine.input_size} × ${bundle.engine.input_size} pixels, grey` : null],
-    ["Films that made it", bundle.source],
-    ["Engine", bundle.engine?.precision ? `OpenVINO, ${bundle.engine.precision}` : null],
+    ["Films that made it", bundle.training?.source],
+    ["Their ages", bundle.ages_in_words],
+    ["Engine", bundle.engine?.name],
     ["Engine's agreement", agreement ? `within ${agreement.largest_probability_difference.toExponential(1)} of the trained network's probability, ${agreement.n} films of ${agreement.role}` : null],
     ["Licence", bundle.licence],
     ["Intended use", bundle.intended_use],
@@ -74,14 +75,14 @@ function identity(bundle) {
 }
 
 function findings(bundle) {
-  return part("Findings", el("dl", { class: "meanings" }, bundle.findings.map((finding) =>
-    el("div", {}, el("dt", {}, finding), el("dd", {}, bundle.meanings?.[finding] ?? "No definition of the label is kept.")))));
+  return part("Findings", el("dl", { class: "meanings" }, bundle.findings.map(({ finding, meaning }) =>
+    el("div", {}, el("dt", {}, finding), el("dd", {}, meaning ?? "No definition of the label is kept.")))));
 }
 
 function points(bundle) {
-  const tables = Object.entries(bundle.operating_points ?? {}).map(([finding, some]) =>
-    [el("h3", {}, finding), wide(`Operating points of ${finding}`, ["Point", "Present from", "Sensitivity", "Specificity", "Rule"], some.map((point) => [
-      `${pointWords(point.name)}${point.name === bundle.deployed ? " (deployed)" : ""}`,
+  const tables = bundle.findings.map(({ finding, operating_points }) =>
+    [el("h3", {}, finding), wide(`Operating points of ${finding}`, ["Point", "Present from", "Sensitivity", "Specificity", "Rule"], operating_points.map((point) => [
+      `${pointWords(point.name)}${point.deployed ? " (deployed)" : ""}`,
       point.threshold.toFixed(4),
       estimate(point.sensitivity),
       estimate(point.specificity),
@@ -93,7 +94,7 @@ function points(bundle) {
 function figures(bundle) {
   const roles = Object.keys(bundle.figures ?? {});
   if (roles.length === 0) return part("Figures", el("p", {}, "None are kept in the bundle."));
-  const tables = bundle.findings.flatMap((finding) => {
+  const tables = bundle.findings.flatMap(({ finding }) => {
     const names = Object.keys(FIGURES).filter((name) => roles.some((role) => bundle.figures[role][finding]?.[name]));
     return [el("h3", {}, finding), wide(`Figures of ${finding}`, ["Figure", ...roles], names.map((name) =>
       [FIGURES[name], ...roles.map((role) => estimate(bundle.figures[role][finding]?.[name]))]))];
@@ -103,52 +104,57 @@ function figures(bundle) {
 }
 
 function policy(bundle) {
-  const { abstention, conformal } = bundle;
-  const rows = [];
-  if (abstention?.gate) rows.push(["Gate", "refers what does not look like an upright frontal chest radiograph"]);
-  if (abstention?.novelty && abstention.novelty.deciding !== "none") {
-    rows.push(["Novelty", `refers films unlike those that the classifier was made from, by ${NOVELTY[abstention.novelty.deciding] ?? abstention.novelty.deciding}`]);
-  }
-  for (const [finding, limits] of Object.entries(conformal ?? {})) {
-    if (limits.absent_to === null || limits.present_from === null) continue;
-    rows.push([`Prediction set, ${finding}`, `present from ${limits.present_from.toFixed(3)}, absent to ${limits.absent_to.toFixed(3)}; covers ${percent(limits.coverage)} of each class; refers where it does not hold the decision alone`]);
-  }
-  const about = abstention?.films ? el("p", { class: "note" }, `Gate and novelty each refuse at most ${percent(abstention.refusals)} of films like the ${abstention.films} of the calibrate role.`) : null;
-  return part("When it refers", ...(rows.length ? [table("When the classifier refers", rows), about] : [el("p", {}, "Never: it has no policy of abstention.")]).filter(Boolean));
+  const limits = bundle.findings.filter(({ conformal }) => isKnown(conformal?.absent_to) && isKnown(conformal?.present_from));
+  const rows = [
+    ...(bundle.policy ? [["Asked in order", bundle.policy]] : []),
+    ...limits.map(({ finding, conformal }) =>
+      [`Prediction set, ${finding}`, `present from ${conformal.present_from.toFixed(3)}, absent to ${conformal.absent_to.toFixed(3)}; covers ${percent(conformal.coverage)} of each class. A film is referred where the set does not hold the decision alone.`]),
+  ];
+  return part("When it refers", rows.length > 0 ? table("When the classifier refers", rows) : el("p", {}, "Never: it has no policy of abstention."));
+}
+
+function isKnown(limit) {
+  return limit !== null && limit !== undefined;
 }
 
 function films(bundle) {
-  const rows = Object.entries(bundle.roles?.roles ?? {}).flatMap(([role, told]) =>
-    Object.entries(told.n_by_label).map(([finding, count], k) => [k === 0 ? role : "", ROLES[role] ?? "", finding, count.present, count.absent, count.unknown]));
+  const rows = Object.entries(bundle.training?.roles ?? {}).flatMap(([role, told]) =>
+    Object.entries(told.n_by_label ?? {}).map(([finding, count], k) => [k === 0 ? role : "", ROLES[role] ?? "", finding, count.present, count.absent, count.unknown]));
   if (rows.length === 0) return part("Films", el("p", {}, "The bundle does not tell."));
   const counted = rows.map((row) => row.map((each) => (typeof each === "number" ? each.toLocaleString("en") : each)));
   return part("Films", wide("Films by role", ["Role", "What it does", "Finding", "Present", "Absent", "Unknown"], counted));
 }
 
-function reportPart() {
-  const place = part("Report of its evaluation", el("p", {}, "Looking for it…"));
-  const put = (...children) => place.replaceChildren(place.firstChild, ...children);
-  request("v1/bundle/report").then(async (response) => {
-    const blob = await response.blob();
+function reportPart(bundle) {
+  if (!bundle.report) return part("Report of its evaluation", el("p", {}, "None stands beside this bundle. ", el("code", {}, "hilum evaluate"), " writes one."));
+  const place = el("p", {});
+  if (hasToken()) {
     // A link carries no token, and a page made here would lose its own styles: then it is saved.
-    const link = hasToken()
-      ? el("a", { class: "button", href: URL.createObjectURL(blob), download: "hilum-report.html" }, "Save the report")
-      : el("a", { class: "button", href: "v1/bundle/report", target: "_blank", rel: "noopener" }, "Open the report");
-    put(el("p", {}, link), el("p", { class: "note" }, "Figures with intervals, curves, subgroups and errors, in one page."));
-  }).catch((error) => {
-    if (!(error instanceof Problem)) throw error;
-    put(el("p", {}, error.status === 404 ? "None stands beside this bundle. `hilum evaluate` writes one." : error.detail));
-  });
-  return place;
+    const button = el("button", { type: "button" }, "Save the report");
+    button.addEventListener("click", () => saveReport(place));
+    place.append(button);
+  } else {
+    place.append(el("a", { class: "button", href: "v1/bundle/report", target: "_blank", rel: "noopener" }, "Open the report"));
+  }
+  return part("Report of its evaluation", place, el("p", { class: "note" }, "Figures with intervals, curves, subgroups and errors, in one page."));
 }
 
-function cardPart() {
-  const place = part("Model card", el("p", {}, "Being fetched…"));
-  request("v1/bundle/card").then(async (response) => {
-    place.replaceChildren(place.firstChild, el("div", { class: "card" }, markdown(await response.text(), 3)));
-  }).catch((error) => {
+async function saveReport(place) {
+  try {
+    save(await (await request("v1/bundle/report")).blob(), "hilum-report.html");
+  } catch (error) {
     if (!(error instanceof Problem)) throw error;
-    place.replaceChildren(place.firstChild, el("p", {}, error.status === 404 ? "The bundle holds none." : error.detail));
+    place.replaceChildren(error.detail);
+  }
+}
+
+function cardPart(bundle) {
+  if (!bundle.card) return part("Model card", el("p", {}, "The bundle holds none."));
+  const place = part("Model card", el("p", {}, "Being fetched…"));
+  const put = (what) => place.replaceChildren(place.firstChild, what);
+  request("v1/bundle/card").then(async (response) => put(el("div", { class: "card" }, markdown(await response.text(), 3)))).catch((error) => {
+    if (!(error instanceof Problem)) throw error;
+    put(el("p", { class: "problem" }, error.detail));
   });
   return place;
 }

@@ -50,13 +50,3 @@ function ofFinding(said) {
 function column(kind, finding) {
   return `${kind}_${finding.toLowerCase().replaceAll(" ", "_")}`;
 }
-
-/** Hand the file to the browser to save. */
-export function save(text, name) {
-  const address = URL.createObjectURL(new Blob([text], { type: "text/csv;charset=utf-8" }));
-  const link = document.createElement("a");
-  link.href = address;
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(address), 10_000);
-}

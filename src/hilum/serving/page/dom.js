@@ -43,3 +43,11 @@ export function asked(dialog) {
     dialog.addEventListener("close", () => resolve(dialog.returnValue), { once: true });
   });
 }
+
+/** Hand a file to the browser to save. */
+export function save(blob, name) {
+  const address = URL.createObjectURL(blob);
+  const link = el("a", { href: address, download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(address), 10_000);
+}

@@ -33,7 +33,7 @@ export class Worklist extends EventTarget {
       if (row) this.choose(row.film);
     });
     at("names").addEventListener("change", () => {
-      this.nameFiles(at("names").checked);
+      for (const film of this.rows.keys()) this.nameFile(film);
     });
     batch.addEventListener("added", (event) => this.add(event.detail));
     batch.addEventListener("changed", (event) => this.change(event.detail));
@@ -86,14 +86,14 @@ export class Worklist extends EventTarget {
   add(films) {
     for (const film of films) {
       const picture = el("span", { class: "thumbnail" });
-      const name = el("span", { class: "file-name", hidden: !at("names").checked });
-      name.textContent = film.file.name;
+      const name = el("span", { class: "file-name" });
       const button = el("button", { type: "button", class: "open", tabindex: "-1" }, picture, el("span", { class: "words" }, el("span", {}, film.name), name));
       const prob = el("td", { class: "number" });
       const status = el("td", { class: "status" });
       const row = el("tr", {}, el("th", { scope: "row" }, button), prob, status);
       row.film = film;
       this.rows.set(film, { row, button, picture, prob, status, name });
+      this.nameFile(film);
       this.fill(film);
     }
     if (this.current === null) {
@@ -117,8 +117,9 @@ export class Worklist extends EventTarget {
     this.draw();
   }
 
-  nameFiles(shown) {
-    for (const { name } of this.rows.values()) name.hidden = !shown;
+  /** A file's name may hold a patient's: it is nowhere on the page unless it is asked for. */
+  nameFile(film) {
+    this.rows.get(film).name.textContent = at("names").checked ? film.file.name : "";
   }
 
   fill(film) {
@@ -128,6 +129,9 @@ export class Worklist extends EventTarget {
     prob.replaceChildren(said ? probability(said.probability) : "–");
     prob.classList.toggle("subdued", kind === "referred");
     status.className = `status ${kind}`;
+    // A film without a probability has room for the server's reason.
+    prob.hidden = film.error !== null;
+    status.colSpan = film.error ? 2 : 1;
     const detail = film.error ? el("span", { class: "detail" }, film.error.detail) : null;
     status.replaceChildren(el("span", { class: "chip" }, icon(kind), STATUS_WORDS[kind]), ...(detail ? [detail] : []));
   }
