@@ -49,6 +49,7 @@ function setFindings(names) {
   for (const id of ["finding-shown", "map-finding"]) at(id).replaceChildren(...names.map((name) => el("option", { value: name }, name)));
   at("finding-shown-part").hidden = at("map-finding-part").hidden = names.length < 2;
   worklist.setFinding(names[0]);
+  at("legend").replaceChildren(legend(names[0]));
 }
 
 function findingsSeen() {
@@ -92,10 +93,9 @@ async function showPicture(film) {
 async function showMap(film, signal) {
   const wanted = at("map-on").checked && viewer.film !== null;
   at("map-opacity").disabled = !at("map-on").checked;
-  at("legend").hidden = !at("map-on").checked;
+  at("legend").classList.toggle("off", !at("map-on").checked);
   if (!wanted) return viewer.showMap(null);
   const finding = at("map-finding").value;
-  at("legend").replaceChildren(legend(finding));
   viewer.showMap(null);
   at("corner-map").textContent = "fetching the map…";
   try {
@@ -223,7 +223,10 @@ function setTool(tool) {
 }
 
 at("map-on").addEventListener("change", changeMap);
-at("map-finding").addEventListener("change", changeMap);
+at("map-finding").addEventListener("change", () => {
+  at("legend").replaceChildren(legend(at("map-finding").value));
+  changeMap();
+});
 at("finding-shown").addEventListener("change", () => worklist.setFinding(at("finding-shown").value));
 at("map-opacity").addEventListener("input", () => setOpacity(Number(at("map-opacity").value)));
 

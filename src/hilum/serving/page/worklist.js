@@ -90,7 +90,7 @@ export class Worklist extends EventTarget {
       const button = el("button", { type: "button", class: "open", tabindex: "-1" }, picture, el("span", { class: "words" }, el("span", {}, film.name), name));
       const prob = el("td", { class: "number" });
       const status = el("td", { class: "status" });
-      const row = el("tr", {}, el("th", { scope: "row" }, button), prob, status);
+      const row = el("tr", { "data-film": film.number }, el("th", { scope: "row" }, button), prob, status);
       row.film = film;
       this.rows.set(film, { row, button, picture, prob, status, name });
       this.nameFile(film);
