@@ -27,6 +27,7 @@ lint: $(VENV)/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit -q -r src -c pyproject.toml
 
 $(VENV)/ready: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Hilum needs Python 3.11 or newer; set PYTHON=…")'
@@ -41,12 +42,13 @@ $(VENV)/ready: requirements.lock pyproject.toml
 	fi
 	touch $@
 
-# Newest versions that fit pyproject.toml: the whole set, and what the default image installs.
+# Newest versions that fit pyproject.toml: the whole set, and what each image installs. The default one reads Keras
+# models, too: the predecessor's is one.
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet
 lock:
 	$(LOCK) --upgrade --extra train --extra remote --extra croissant --extra sweep \
 	    --extra mlflow --extra tensorboard --extra serve --extra export --extra keras --group dev -o requirements.lock
-	$(LOCK) --constraint requirements.lock -o requirements-base.lock
+	$(LOCK) --constraint requirements.lock --extra keras -o requirements-base.lock
 	$(LOCK) --constraint requirements.lock --extra train --extra remote -o requirements-train.lock
 	$(LOCK) --constraint requirements.lock --extra serve -o requirements-serve.lock
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from hilum import __version__
+from hilum.cli.audit import audit_app
 from hilum.cli.bundle import bundle_app
 from hilum.cli.compare import compare
 from hilum.cli.data import data_app
@@ -18,6 +19,7 @@ from hilum.cli.novelty import novelty
 from hilum.cli.predict import predict
 from hilum.cli.reproduce import reproduce
 from hilum.cli.runs import runs
+from hilum.cli.serve import serve
 from hilum.cli.stress import stress
 from hilum.cli.train import train
 from hilum.cli.validate import validate
@@ -58,7 +60,9 @@ app.command()(stress)
 app.command()(novelty)
 app.command()(generalise)
 app.command()(monitor)
+app.command()(serve)
 app.command()(compare)
 app.command()(runs)
+app.add_typer(audit_app, name="audit")
 app.add_typer(bundle_app, name="bundle")
 app.add_typer(data_app, name="data")

@@ -313,7 +313,12 @@ def _summary(cohort: Cohort, sets: Grouping, chosen_n: NDArray[np.bool_]) -> dic
     digest = hashlib.sha256()
     for each in np.sort(sets.text_n[chosen_n]):
         digest.update(each.encode())
-    return {"n": int(chosen_n.sum()), "n_by_label": counts, "digest": digest.hexdigest()}
+    told = {"n": int(chosen_n.sum()), "n_by_label": counts, "digest": digest.hexdigest()}
+    age_n = cohort.table["age"].to_numpy(dtype=np.float64)[chosen_n]
+    age_n = np.minimum(age_n[~np.isnan(age_n)], 90)  # who is older might be known by it
+    if len(age_n):
+        told["ages"] = {"n": len(age_n), "low": float(age_n.min()), "high": float(age_n.max())}
+    return told
 
 
 def _in_words(fractions: Fractions, split_n: NDArray[np.object_]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from hilum.abstention import REASONS
 from hilum.bundle import NOT_A_DEVICE, Bundle
+from hilum.calibration import OperatingPoint
 from hilum.data.preprocessing import shown
 from hilum.engines import Engine
 from hilum.explanation.pictures import COLOURS, LIMIT
@@ -69,6 +70,9 @@ class Answerer:
         """Raises BundleError when the engine cannot be run."""
         self.bundle = bundle
         self.predictor = Predictor(bundle, engine)
+        deployed = bundle.manifest.deployed
+        self._points = {f: bundle.operating_points(f)[deployed] for f in bundle.findings}
+        self._ages = ages_of(bundle)
 
     @property
     def engine(self) -> str:
@@ -91,7 +95,7 @@ class Answerer:
                     for f, finding in enumerate(self.bundle.findings)
                 ),
                 film.facts,
-                film.warnings,
+                (*film.warnings, *self._more_warnings(film.facts)),
                 self.bundle.digest,
                 self.engine,
                 manifest.synthetic,
@@ -116,8 +120,21 @@ class Answerer:
             threshold,
             self.bundle.manifest.deployed,
             refer,
-            in_words(finding, prob, present, threshold, refer),
+            in_words(finding, prob, present, self._points[finding], refer),
         )
+
+    def _more_warnings(self, facts: Facts) -> tuple[str, ...]:
+        warnings = []
+        if self._ages is not None and facts.age is not None:
+            low, high = self._ages
+            if not low <= facts.age <= high:
+                warnings.append(
+                    f"age {facts.age:.0f}, outside the {low:.0f} to {high:.0f} years of the films "
+                    "it was trained on"
+                )
+        if self.bundle.manifest.synthetic:
+            warnings.append("SYNTHETIC: trained on synthetic images; its answers mean nothing")
+        return tuple(warnings)
 
     def map_of(self, answer: FilmAnswer, finding: str) -> NDArray[np.float32]:
         """Grad-CAM of one finding on the film's picture, float32 [h, w] in logits.
@@ -137,14 +154,34 @@ class Answerer:
         return on_film(map_hw, saliency.grid, window, height, width)
 
 
-def in_words(finding: str, prob: float, present: bool, threshold: float, refer: str | None) -> str:
-    """The answer as a sentence: what was found, at which threshold, or why it is withheld."""
+def ages_of(bundle: Bundle) -> tuple[float, float] | None:
+    """The least and greatest age, in years, of the films it was trained on; None: not known."""
+    ages = bundle.manifest.roles.get("roles", {}).get("train", {}).get("ages")
+    return None if ages is None else (float(ages["low"]), float(ages["high"]))
+
+
+def in_words(
+    finding: str, prob: float, present: bool, point: OperatingPoint, refer: str | None
+) -> str:
+    """The answer as a sentence: what was found and how far the point is known, or why withheld."""
     if refer is not None:
         return f"Refer to a reader: {REASONS[refer]}."
     side = "at or above" if present else "below"
-    return (
+    called = (
         f"{finding} called {'present' if present else 'absent'}: calibrated probability "
-        f"{prob:.2f}, {side} the operating point {threshold:.2f}."
+        f"{prob:.2f}, {side} the operating point {point.threshold:.2f}."
+    )
+    # What a reader of this call wants to know is how often the other one would have been right.
+    known, films, as_they_are = (
+        (point.specificity, "without", "absent")
+        if present
+        else (point.sensitivity, "with", "present")
+    )
+    if known.value is None or known.low is None or known.high is None:
+        return called
+    return (
+        f"{called} Of {known.n:,} calibrate films {films} it, {100 * known.value:.1f} % "
+        f"({100 * known.low:.1f} to {100 * known.high:.1f}) were called {as_they_are}."
     )
 
 

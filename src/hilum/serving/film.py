@@ -1,13 +1,14 @@
 """A film as the service takes it: bytes → network input, picture, and facts without PHI.
 
-`prepare` is what the decoding child runs; what is answered is left to `answering`.
+`prepare` is what the decoding child runs; what is answered is left to `answering`, and which words
+of a film may be told to `wording`.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 
 import numpy as np
@@ -18,7 +19,9 @@ from hilum.data.preprocessing import Step, preprocess
 from hilum.data.radiograph import Radiograph, read_radiograph
 from hilum.data.resampling import resample
 from hilum.recipe import ReadingPart
+from hilum.serving.wording import told_word
 
+_OLDEST = 89
 PICTURE_SIDE = 1024  # of the picture that is shown, along its longer side
 
 
@@ -26,7 +29,8 @@ PICTURE_SIDE = 1024  # of the picture that is shown, along its longer side
 class Facts:
     """What may be told of a film: nothing that names a patient, a study, a place or a day.
 
-    rows, columns: pixels of the upright film; spacing in millimetres; age in years
+    rows, columns: pixels of the upright film; spacing in millimetres
+    age: in years; 90 for all above 89, whose age may name them (45 CFR 164.514(b)(2)(i)(C))
     """
 
     format: str
@@ -47,6 +51,8 @@ class Facts:
     def of(cls, film: Radiograph) -> Facts:
         rows, columns = film.stored_hw.shape
         told = {name: getattr(film, name) for name in cls.__annotations__ if hasattr(film, name)}
+        if told["age"] is not None and told["age"] > _OLDEST:
+            told["age"] = _OLDEST + 1.0
         return cls(**{**told, "rows": rows, "columns": columns})
 
 
@@ -71,7 +77,7 @@ def prepare(
     content: bytes, reading: ReadingPart, steps: Sequence[Step], *, picture: bool = False
 ) -> Film:
     """Read and preprocess one film. Raises RadiographError, and nothing else, for bad bytes."""
-    read = read_radiograph(content, reading, name="film")
+    read = _known_words(read_radiograph(content, reading, name="film"))
     return Film(
         hashlib.sha256(content).hexdigest(),
         preprocess(read.stored_hw, steps),
@@ -79,6 +85,21 @@ def prepare(
         read.warnings,
         _picture(read) if picture else b"",
     )
+
+
+def _known_words(film: Radiograph) -> Radiograph:
+    """The film without words that the standard does not know: they may be a patient's name."""
+    warnings = film.warnings
+    known: dict[str, str | None] = {}
+    for name in ("modality", "body_part", "view", "laterality", "sex", "photometric"):
+        found = getattr(film, name)
+        if found is None:
+            continue
+        told = known[name] = told_word(name, found)
+        if told != found:
+            for written in (repr(found[:64]), found[:64]):
+                warnings = tuple(each.replace(written, told) for each in warnings)
+    return replace(film, warnings=warnings, **known)  # type: ignore[arg-type]
 
 
 def _picture(film: Radiograph) -> bytes:

@@ -13,6 +13,8 @@ class Kind(Enum):
     UNSUPPORTED = ("unsupported-media", 415)
     MALFORMED = ("malformed-request", 400)
     UNAUTHORISED = ("unauthorised", 401)
+    FORBIDDEN = ("forbidden-origin", 403)
+    SLOW = ("slow-request", 408)
     BUSY = ("busy", 503)
     TIMED_OUT = ("timed-out", 504)
 

@@ -103,6 +103,9 @@ def _native(pixels: PixelData, layout: Layout, *, big: bool) -> Samples:
 
 
 def _rle(data: bytes, layout: Layout) -> Samples:
+    # PS3.5 G.3: at worst two bytes stand for one. What is longer would unpack to more than a film.
+    if len(data) > 2 * layout.bytes + 4096:
+        raise Unreadable(f"more runs than {layout.bytes:,} bytes of pixels can need")
     try:
         plain = decode_rle(
             data,

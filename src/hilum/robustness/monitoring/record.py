@@ -37,6 +37,12 @@ class FindingAnswer(_Part):
     decision: Literal[0, 1]
 
 
+class _Kind(_Part):
+    """What a service's own record says a line is about; a plain record has answers alone."""
+
+    kind: str = "answered"
+
+
 class Line(_Part):
     """One answered film. It holds no id, nothing of the patient and no pixel.
 
@@ -93,22 +99,23 @@ def lines_of(
             input=digest,
             findings={
                 f: FindingAnswer(
-                    logit=_short(logit_n[i]),
-                    prob=_short(prob_n[i]),
+                    logit=short(logit_n[i]),
+                    prob=short(prob_n[i]),
                     decision=1 if called_n[i] else 0,
                 )
                 for f, (logit_n, prob_n, called_n) in by_finding.items()
             },
             refer=reason,
-            appearance={name: _short(observed.appearance[name].iloc[i]) for name in ATTRIBUTES},
-            feature=tuple(_short(number) for number in number_nk[i]),
+            appearance={name: short(observed.appearance[name].iloc[i]) for name in ATTRIBUTES},
+            feature=tuple(short(number) for number in number_nk[i]),
             synthetic=predictions.synthetic,
         )
         for i, (digest, reason) in enumerate(zip(digests, reasons, strict=True))
     ]
 
 
-def _short(number: float) -> float:
+def short(number: float) -> float:
+    """Seven digits of a number, as a line has them."""
     return float(f"{number:.7g}")
 
 
@@ -180,7 +187,8 @@ def read_record(folder: Path) -> Record:
         except OSError as error:
             raise DataError(file, f"cannot be read ({error.strerror or error})") from error
         *ended, rest = whole.split(b"\n")
-        lines += [_parsed(file, k, text) for k, text in enumerate(ended, 1) if text.strip()]
+        parsed = (_parsed(file, k, text) for k, text in enumerate(ended, 1) if text.strip())
+        lines += [line for line in parsed if line is not None]
         if rest:
             notes.append(f"{file.name}:{len(ended) + 1}: the last line is torn and is left out")
     if not lines:
@@ -188,8 +196,11 @@ def read_record(folder: Path) -> Record:
     return Record(tuple(sorted(lines, key=lambda line: line.time)), tuple(notes))
 
 
-def _parsed(file: Path, number: int, text: bytes) -> Line:
+def _parsed(file: Path, number: int, text: bytes) -> Line | None:
+    """One line; None for one that is about no answer."""
     try:
+        if b'"kind"' in text and _Kind.model_validate_json(text).kind != "answered":
+            return None
         line = Line.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
