@@ -517,3 +517,16 @@ def test_a_hundred_thousand_rows_take_seconds() -> None:
     roles, _ = assign_roles(cohort, prints=prints)
     assert time.process_time() - start < 10
     assert (roles.table.groupby("patient_id")["role"].nunique() == 1).all()
+
+
+def test_a_role_tells_the_ages_of_its_films_where_they_are_known() -> None:
+    cohort = bright_cohort()
+    _, ledger = assign_roles(cohort)
+    assert "ages" not in ledger.roles["train"]
+    age_n = np.where(np.arange(len(cohort)) % 2, 31.0, 95.0)
+    age_n[0] = np.nan
+    _, ledger = assign_roles(replace(cohort, table=cohort.table.assign(age=age_n)))
+    ages = ledger.roles["train"]["ages"]
+    assert isinstance(ages, dict)
+    assert (ages["low"], ages["high"]) == (31.0, 90.0)
+    assert ages["n"] < ledger.roles["train"]["n"]  # type: ignore[operator]

@@ -17,7 +17,7 @@ async def hello(scope: object, receive: object, send: object) -> None:
 
 
 async def served(*said: bytes) -> tuple[bytes, float]:
-    """What a client hears who sends these pieces 0.1 s apart and then is silent, and for how long."""
+    """What a client hears who sends pieces 0.1 s apart and then is silent, and for how long."""
     config = uvicorn.Config(
         hello,
         port=0,

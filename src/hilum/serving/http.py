@@ -11,7 +11,6 @@ import time
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
-from functools import lru_cache
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
@@ -197,11 +196,17 @@ def _tell(request: Request, service: Service, answer: FilmAnswer) -> None:
 
 
 def _bundle(app: FastAPI, service: Service, report: bytes | None) -> None:
-    @lru_cache(2)
+    known: dict[str, dict[str, Any]] = {}  # of the bundle at work, by its digest
+
     def described(line: Line) -> dict[str, Any]:
-        return describe(
-            line.bundle, line.answerer.engine, service.limits, report=report is not None
-        )
+        digest = line.bundle.digest
+        if digest not in known:
+            engine = line.answerer.engine
+            told = describe(line.bundle, engine, service.limits, report=report is not None)
+            known.clear()
+            known[digest] = told
+            return told
+        return known[digest]
 
     @app.get("/v1/bundle", responses={200: {"model": Described}, **refusals()})
     async def bundle() -> JSONResponse:
