@@ -20,11 +20,11 @@ def show(bundle: _Bundle, as_json: Json = False) -> None:
 
     Example: hilum bundle show models/pneumoniamnist
     """
-    from hilum.bundle import load_bundle
+    from hilum.foreign import open_model
     from hilum.cli.show import print_json
     from hilum.estimates import Estimate
 
-    loaded = load_bundle(bundle)
+    loaded = open_model(bundle)
     manifest = loaded.manifest
     if as_json:
         print_json(
@@ -38,7 +38,14 @@ def show(bundle: _Bundle, as_json: Json = False) -> None:
     print(f"{manifest.name} ({loaded.folder}), digest {loaded.digest[:16]}")
     if manifest.synthetic:
         print("SYNTHETIC: trained on images that no patient stands behind")
-    print(f"  made {manifest.created} by hilum {manifest.versions['hilum']} from {manifest.source}")
+    if loaded.foreign:
+        told = manifest.recipe["foreign"]
+        print(f"  made elsewhere, from {manifest.source}; licence {manifest.licence or 'unknown'}")
+        print(f"  {told['file']}, read as {told['stated_in']} states: output {told['output']}")
+        print("  not known: which images it was made from, and how it was trained")
+    else:
+        by = f"hilum {manifest.versions['hilum']}"
+        print(f"  made {manifest.created} by {by} from {manifest.source}")
     print(f"  {manifest.backbone.name}, input {manifest.engine.input_size} px")
     for finding in manifest.findings:
         chosen = loaded.chosen_calibrator(finding)
@@ -57,9 +64,9 @@ def show(bundle: _Bundle, as_json: Json = False) -> None:
         if limits is not None:
             print(f"    prediction sets: {limits.in_words()}")
     policy = loaded.policy()
-    schema = f"never: a bundle of schema {manifest.schema_version}"
-    print(f"  refers: {schema if policy is None else policy.in_words()}")
-    for role, facts in manifest.roles["roles"].items():
+    never = "a model made elsewhere" if loaded.foreign else f"a bundle of schema {manifest.schema_version}"
+    print(f"  refers: {f'never: {never}' if policy is None else policy.in_words()}")
+    for role, facts in manifest.roles.get("roles", {}).items():
         print(f"  role {role}: {facts['n']:,} images")
     for role, findings in manifest.figures.items():
         for finding, figures in findings.items():
@@ -79,10 +86,17 @@ def verify(bundle: _Bundle, as_json: Json = False) -> None:
 
     Example: hilum bundle verify models/pneumoniamnist
     """
-    from hilum.bundle import load_bundle
+    from hilum.foreign import open_model
     from hilum.cli.show import print_json
+    from hilum.errors import HilumError
 
-    loaded = load_bundle(bundle)
+    loaded = open_model(bundle)
+    if loaded.foreign:
+        raise HilumError(
+            loaded.folder,
+            "a model made elsewhere holds no digests to verify",
+            remedy="'hilum bundle show' tells its own digest",
+        )
     if as_json:
         print_json({"bundle": str(loaded.folder), "digest": loaded.digest, "whole": True})
     else:

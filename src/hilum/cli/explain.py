@@ -96,7 +96,7 @@ def explain(
 
     Example: hilum explain models/mine --on rsna:rsna_sample --out explained
     """
-    from hilum.bundle import load_bundle
+    from hilum.foreign import open_model
     from hilum.cli.given import Given, films_to_calibrate_on
     from hilum.cli.images import asked_for, images_of_role
     from hilum.cli.judging import output_folder, record_opening, refuse_inside
@@ -106,7 +106,7 @@ def explain(
     from hilum.explanation.report import clear
 
     seen = what_of_seen(allow_seen, leave_out_seen)
-    loaded = load_bundle(bundle)
+    loaded = open_model(bundle)
     chosen_method = method_of(method)
     if chosen_method not in ("grad_cam", "hires_cam"):
         refuse_beside(f"--method {method}", {"--layer": layer})  # it works on pixels

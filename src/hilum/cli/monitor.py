@@ -56,7 +56,7 @@ def monitor(
     """
     import numpy as np
 
-    from hilum.bundle import load_bundle
+    from hilum.foreign import open_model
     from hilum.cli.judging import SEED, output_folder, refuse_inside
     from hilum.cli.options import refuse_beside, refuse_outside
     from hilum.cli.show import counting, print_json, say
@@ -68,7 +68,7 @@ def monitor(
     refuse_outside("--false-alarms", [false_alarms], ends=False)
     if reference is not None:
         refuse_beside("--reference", {"--reference-days": reference_days})
-    loaded = load_bundle(bundle)
+    loaded = open_model(bundle)
     refuse_inside(out, loaded)
     stream, synthetic, warnings = _stream(loaded, log)
     if reference is None:

@@ -55,7 +55,7 @@ def predict(
     import pandas as pd
 
     from hilum.abstention import REASONS
-    from hilum.bundle import load_bundle
+    from hilum.foreign import open_model
     from hilum.cli.explain import explain_films
     from hilum.cli.images import is_source
     from hilum.cli.judging import output_folder, refuse_inside
@@ -79,7 +79,7 @@ def predict(
     if out is not None:
         refuse_suffix(out)
         refuse_unwritable(out.parent)
-    loaded = load_bundle(bundle)
+    loaded = open_model(bundle)
     if log is not None:
         refuse_inside(log, loaded, "--log")
         refuse_unwritable(log)

@@ -69,7 +69,7 @@ def stress(
 
     Example: hilum stress models/pneumoniamnist --family medmnist-c --out stressed
     """
-    from hilum.bundle import load_bundle
+    from hilum.foreign import open_model
     from hilum.cli.images import asked_for, images_of_role
     from hilum.cli.judging import output_folder, record_opening, refuse_inside
     from hilum.cli.show import counting, print_json, say
@@ -80,7 +80,7 @@ def stress(
     from hilum.robustness.stress_report import FILES, write_stress
 
     seen = what_of_seen(allow_seen, leave_out_seen)
-    loaded = load_bundle(bundle)
+    loaded = open_model(bundle)
     corruptions = _family(family)
     chosen = _chosen(corruption, corruptions)
     refuse_inside(out, loaded)
