@@ -20,9 +20,9 @@ def show(bundle: _Bundle, as_json: Json = False) -> None:
 
     Example: hilum bundle show models/pneumoniamnist
     """
-    from hilum.foreign import open_model
     from hilum.cli.show import print_json
     from hilum.estimates import Estimate
+    from hilum.foreign import open_model
 
     loaded = open_model(bundle)
     manifest = loaded.manifest
@@ -50,21 +50,29 @@ def show(bundle: _Bundle, as_json: Json = False) -> None:
     for finding in manifest.findings:
         chosen = loaded.chosen_calibrator(finding)
         why = f", {chosen.reason}" if chosen.reason else ""
-        print(f"  {finding}: {chosen.calibrator.in_words()}{why}")
+        calibrated = "not calibrated" if loaded.foreign else chosen.calibrator.in_words()
+        print(f"  {finding}: {calibrated}{why}")
         if chosen.log_loss:
             print(f"    log loss {chosen.table_in_words()}")
         for point in loaded.operating_points(finding).values():
             deployed = " (deployed)" if point.name == manifest.deployed else ""
-            print(
-                f"    {point.name}{deployed}: probability >= {point.threshold:.4g}, {point.rule}; "
-                f"on calibrate sensitivity {point.sensitivity.in_words()}, "
+            yields = (
+                f"; on calibrate sensitivity {point.sensitivity.in_words()}, "
                 f"specificity {point.specificity.in_words()}"
+            )
+            print(
+                f"    {point.name}{deployed}: probability >= {point.threshold:.4g}, {point.rule}"
+                f"{'' if loaded.foreign else yields}"
             )
         limits = loaded.conformal_limits(finding)
         if limits is not None:
             print(f"    prediction sets: {limits.in_words()}")
     policy = loaded.policy()
-    never = "a model made elsewhere" if loaded.foreign else f"a bundle of schema {manifest.schema_version}"
+    never = (
+        "a model made elsewhere"
+        if loaded.foreign
+        else f"a bundle of schema {manifest.schema_version}"
+    )
     print(f"  refers: {f'never: {never}' if policy is None else policy.in_words()}")
     for role, facts in manifest.roles.get("roles", {}).items():
         print(f"  role {role}: {facts['n']:,} images")
@@ -86,9 +94,9 @@ def verify(bundle: _Bundle, as_json: Json = False) -> None:
 
     Example: hilum bundle verify models/pneumoniamnist
     """
-    from hilum.foreign import open_model
     from hilum.cli.show import print_json
     from hilum.errors import HilumError
+    from hilum.foreign import open_model
 
     loaded = open_model(bundle)
     if loaded.foreign:

@@ -76,7 +76,9 @@ def asked_for(bundle: Bundle, on: str, options: Sequence[str]) -> tuple[DataPart
     if role not in ("test", EVERY):
         if bundle.foreign:
             raise HilumError(
-                f"--on {on}", "nobody knows the roles of a model made elsewhere", expected="test or all"
+                f"--on {on}",
+                "nobody knows the roles of a model made elsewhere",
+                expected="test or all",
             )
         raise HilumError(
             f"--on {on}",
@@ -124,11 +126,7 @@ def choose(bundle: Bundle, cohort: Cohort, role: str, settings: DataPart, *, see
 
     told = [*cohort.warnings, *cohort.left_out()]
     told += [f"at training: {w}" for w in bundle.manifest.warnings if w not in told]
-    own = (
-        not bundle.foreign
-        and settings == bundle.data
-        and cohort.name == bundle.manifest.source
-    )
+    own = not bundle.foreign and settings == bundle.data and cohort.name == bundle.manifest.source
     changed = False
     prints = look_at(cohort, settings)
     broken_n = np.isin(np.arange(len(cohort)), list(prints.broken) if prints else [])

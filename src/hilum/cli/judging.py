@@ -50,10 +50,10 @@ def evaluate_on(
     as_json: bool,
 ) -> None:
     """Evaluate the bundle at `path` on `SOURCE[:ROLE]`, by default its own source, role test."""
-    from hilum.foreign import open_model
     from hilum.cli.images import asked_for
     from hilum.columns import SUBGROUPS
     from hilum.errors import HilumError
+    from hilum.foreign import open_model
 
     if path.suffix.lower() in (".csv", ".parquet"):
         raise HilumError(path, "is no bundle", remedy=f"hilum evaluate --predictions {path}")

@@ -56,10 +56,10 @@ def monitor(
     """
     import numpy as np
 
-    from hilum.foreign import open_model
     from hilum.cli.judging import SEED, output_folder, refuse_inside
     from hilum.cli.options import refuse_beside, refuse_outside
     from hilum.cli.show import counting, print_json, say
+    from hilum.foreign import open_model
     from hilum.robustness.monitoring.drift import first_days, judged_days, watch
     from hilum.robustness.monitoring.labels import read_labels
     from hilum.robustness.monitoring.report import FILES, write_monitor

@@ -48,12 +48,12 @@ def novelty(
 
     Example: hilum novelty models/pneumoniamnist --against hips=films/hips --against adults=nih:nih
     """
-    from hilum.foreign import open_model
     from hilum.cli.images import asked_for, images_of_role
     from hilum.cli.judging import output_folder, record_opening, refuse_inside
     from hilum.cli.show import counting, print_json, say
     from hilum.cli.work import open_cohort, open_cohort_or_phantom, tell_broken
     from hilum.data.reading import Quarantine
+    from hilum.foreign import open_model
     from hilum.robustness.novelty import check_novelty
     from hilum.robustness.novelty_report import FILES, write_novelty
 

@@ -66,10 +66,10 @@ def validate(
 
     Example: hilum validate models/mine --on nih:nih --on rsna:rsna --option rsna:negatives=normal
     """
-    from hilum.foreign import open_model
     from hilum.cli.judging import output_folder, refuse_inside
     from hilum.cli.show import print_json, say
     from hilum.cli.validating import Asked, asked, validate_bundle
+    from hilum.foreign import open_model
     from hilum.robustness.external.files import write_validation
 
     seen = what_of_seen(allow_seen, leave_out_seen)

@@ -6,13 +6,14 @@ What is made of either is `graph`'s business.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hilum.openvino_runtime import openvino, opset
 
-Value = openvino.Output
+Value = Any  # openvino.Output, which has no types
 
 _NO_CHANGE = ("Convert", "Reshape", "Squeeze", "Unsqueeze")  # of numbers that belong to a film
 
@@ -46,7 +47,15 @@ def ending_of(raw_nk: Value) -> Ending | None:
         if kind == "Add" and (added := _constant(node)) is not None and added[1].size == width:
             bias_k = bias_k + added[1].reshape(-1)
             value = _through(node.input_value(added[0]))
-        elif kind in ("Relu", "Sigmoid", "Multiply", "Softmax", "Swish", "Clamp", "BatchNormInference"):
+        elif kind in (
+            "Relu",
+            "Sigmoid",
+            "Multiply",
+            "Softmax",
+            "Swish",
+            "Clamp",
+            "BatchNormInference",
+        ):
             linear = False
             value = _through(node.input_value(0))
         else:

@@ -1,8 +1,8 @@
 """Somebody else's network, made to take and give what Hilum's own do.
 
 image_nchw [n, 1, h, w], grey in [0, 1] → logit_nf and feature_nchw, all within the graph, so that
-whoever runs it need not know. What the file holds is read elsewhere; where its last map is, `ending`
-finds.
+whoever runs it need not know. What the file holds is read elsewhere; where its last map is, is
+found by `ending`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from hilum.openvino_runtime import openvino, opset, passes
 _LEAST = 1e-7  # of a probability whose logit is asked for
 _CLOSE = 1e-3  # in logits: the same film alone and among others
 
-Value = openvino.Output
+Value = Any  # openvino.Output, which has no types
 
 
 class _Shape(NamedTuple):
@@ -291,9 +291,7 @@ def _feature(ending: Ending | None, raw_nk: Value, *, has_head: bool) -> Value:
     else:
         flat = ending.feature_nc
     width = int(flat.get_partial_shape()[1].get_length())
-    return opset.convert(
-        opset.reshape(flat, [-1, width, 1, 1], False), openvino.Type.f32
-    ).output(0)
+    return opset.convert(opset.reshape(flat, [-1, width, 1, 1], False), openvino.Type.f32).output(0)
 
 
 def _written(image: openvino.Node, logit_nf: Value, feature: Value) -> tuple[bytes, bytes]:
@@ -325,7 +323,9 @@ def _tried(
         core = openvino.Core()
         hints = {"INFERENCE_PRECISION_HINT": "f32"}
         compiled = core.compile_model(core.read_model(*network), "CPU", hints)
-        alone_nf = np.concatenate([np.array(compiled(each[None])["logit_nf"]) for each in image_nchw])
+        alone_nf = np.concatenate(
+            [np.array(compiled(each[None])["logit_nf"]) for each in image_nchw]
+        )
         found = compiled(image_nchw)
     except (RuntimeError, ValueError) as error:
         line = next(iter(str(error).strip().splitlines()[::-1]), "")

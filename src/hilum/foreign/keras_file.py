@@ -134,7 +134,7 @@ def _zipped(path: Path) -> bytes:
 
 
 def _in_hdf5(path: Path) -> bytes | str:
-    import h5py
+    import h5py  # type: ignore[import-untyped]
 
     if path.stat().st_size > _MOST:
         raise ValueError(f"more than {_MOST >> 30} GiB")
@@ -150,7 +150,7 @@ def _in_hdf5(path: Path) -> bytes | str:
 
 def _refuse_outside(file: Any) -> None:
     """Raise ValueError for a link to another file, or an array larger than any network's."""
-    import h5py
+    import h5py  # type: ignore[import-untyped]
 
     held = 0
     groups = [file]
@@ -208,10 +208,12 @@ def _keras(path: Path) -> Any:
     """
     if "keras" not in sys.modules:
         wanted = {"KERAS_BACKEND": "openvino"}
-        with tempfile.TemporaryDirectory() as folder, _environment(
-            wanted | {"KERAS_HOME": folder}
-        ), _quietly():
-            import keras
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            _environment(wanted | {"KERAS_HOME": folder}),
+            _quietly(),
+        ):
+            import keras  # type: ignore[import-untyped]
     else:
         keras = sys.modules["keras"]
     if keras.backend.backend() != "openvino":

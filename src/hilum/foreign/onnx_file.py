@@ -26,7 +26,9 @@ def read_onnx(path: Path) -> openvino.Model:
         return reader.convert(reader.load(str(path)))
     except Exception as error:  # its reader has five kinds, and RuntimeError
         raise BundleError(
-            path, f"not a model that OpenVINO reads ({_reason(error)})", expected="a whole ONNX file"
+            path,
+            f"not a model that OpenVINO reads ({_reason(error)})",
+            expected="a whole ONNX file",
         ) from error
 
 

@@ -1,6 +1,6 @@
 """Opening: a bundle's folder as it is, and anybody's model as a bundle in memory.
 
-What the model's file holds is read by `keras_file` and `onnx_file`; what is stated of it, `settings`'.
+The model's file is read by `keras_file` or `onnx_file`, what is stated of it by `settings`.
 """
 
 from __future__ import annotations
@@ -197,9 +197,7 @@ def _weights(network: Fitted) -> bytes:
     return safetensors.numpy.save({"head.weight": weight_fc, "head.bias": bias_f})
 
 
-def _manifest(
-    found: _Found, network: Fitted, digest: str, stated: Mapping[str, Any]
-) -> Manifest:
+def _manifest(found: _Found, network: Fitted, digest: str, stated: Mapping[str, Any]) -> Manifest:
     """What is known of the model, and nothing else."""
     settings, findings = found.settings, tuple(found.settings.findings)
     where = "the preset for this file" if found.stated is None else found.stated.name

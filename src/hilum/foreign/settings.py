@@ -1,6 +1,6 @@
 """What must be known of somebody else's model and stands in no model file: a small TOML beside it.
 
-Reading the model itself is `keras_file`'s and `onnx_file`'s work, fitting the two together `graph`'s.
+Reading the model itself is left to `keras_file` and `onnx_file`, fitting the two to `graph`.
 """
 
 from __future__ import annotations
@@ -117,6 +117,7 @@ PRESETS: Mapping[str, Settings] = {
         findings={"Pneumonia": 0},
         output="probability",
         input=Input(range=(0, 255), size=224, channels=3, layout="nhwc", reduction=28),
+        threshold=0.5,
         trained_on="pneumoniamnist",
         source="pneumoniamnist",
     )

@@ -312,8 +312,8 @@ def bundle_identity(evaluation: Evaluation, facts: Facts) -> Answer | None:
         return None
     if facts.foreign:
         return Answer(
-            f"Model file {facts.known('recipe', 'foreign', 'file')}, made elsewhere, with what is stated of "
-            f"it: digest {evaluation.bundle}.",
+            f"Model file {facts.known('recipe', 'foreign', 'file')}, made elsewhere, with what is "
+            f"stated of it: digest {evaluation.bundle}.",
             (in_bundle("recipe", "foreign"), in_evaluation("bundle")),
         )
     return Answer(
