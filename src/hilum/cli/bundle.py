@@ -80,9 +80,12 @@ def show(bundle: _Bundle, as_json: Json = False) -> None:
         for finding, figures in findings.items():
             auroc = Estimate.from_dict(figures["auroc"])
             print(f"  {role} AUROC {finding}: {auroc.in_words(4)}")
-    openings = [each for each in loaded.openings() if each["source"] == manifest.source]
+    whose = "any source" if loaded.foreign else manifest.source
+    openings = [
+        each for each in loaded.openings() if loaded.foreign or each["source"] == manifest.source
+    ]
     last = f", last {openings[-1]['time']}" if openings else ""
-    print(f"  test of {manifest.source} was opened {len(openings)} times{last}")
+    print(f"  test of {whose} was opened {len(openings)} times{last}")
     for warning in manifest.warnings:
         print(f"  warning: {warning}")
     print(manifest.intended_use)

@@ -15,6 +15,7 @@ from hilum.openvino_runtime import openvino, opset
 
 Value = Any  # openvino.Output, which has no types
 
+_ON_EACH = ("Relu", "Sigmoid", "Softmax", "Swish", "Clamp", "Tanh", "Negative", "Abs")
 _NO_CHANGE = ("Convert", "Reshape", "Squeeze", "Unsqueeze")  # of numbers that belong to a film
 
 
@@ -41,25 +42,23 @@ def is_two_classes(weight_kc: NDArray[np.float32]) -> bool:
 def ending_of(raw_nk: Value) -> Ending | None:
     """The last linear layer before an output; None where there is none that can be told."""
     width = raw_nk.get_partial_shape()[1].get_length()
-    value, bias_k, linear = _through(raw_nk), np.zeros(width, np.float32), True
+    value, linear = _through(raw_nk), True
+    scale_k, bias_k = np.ones(width, np.float32), np.zeros(width, np.float32)
     while (node := value.get_node()).get_type_name() != "MatMul":
         kind = node.get_type_name()
-        if kind == "Add" and (added := _constant(node)) is not None and added[1].size == width:
-            bias_k = bias_k + added[1].reshape(-1)
-            value = _through(node.input_value(added[0]))
-        elif kind in (
-            "Relu",
-            "Sigmoid",
-            "Multiply",
-            "Softmax",
-            "Swish",
-            "Clamp",
-            "BatchNormInference",
-        ):
-            linear = False
-            value = _through(node.input_value(0))
+        if kind in _ON_EACH:
+            linear, value = False, node.input_value(0)
+        elif kind in ("Add", "Multiply") and (other := _constant(node)) is not None:
+            if other[1].size not in (1, width):
+                return None
+            if kind == "Add":
+                bias_k = bias_k + scale_k * other[1].reshape(-1)
+            else:  # ONNX's Gemm multiplies by 1
+                scale_k = scale_k * other[1].reshape(-1)
+            value = node.input_value(other[0])
         else:
             return None
+        value = _through(value)
     found = _constant(node)
     if found is None or found[1].ndim != 2 or found[0] != 0:
         return None
@@ -71,7 +70,7 @@ def ending_of(raw_nk: Value) -> Ending | None:
     if given.get_partial_shape().rank != 2 or given.get_partial_shape()[1].is_dynamic:
         return None
     pooled = _pooled(given, weight_kc.shape[1])
-    weight_kc = np.ascontiguousarray(weight_kc, dtype=np.float32)
+    weight_kc = np.ascontiguousarray(weight_kc * scale_k[:, None], dtype=np.float32)
     return Ending(given, weight_kc, bias_k if linear else None, pooled)
 
 

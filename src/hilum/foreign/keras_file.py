@@ -150,7 +150,7 @@ def _in_hdf5(path: Path) -> bytes | str:
 
 def _refuse_outside(file: Any) -> None:
     """Raise ValueError for a link to another file, or an array larger than any network's."""
-    import h5py  # type: ignore[import-untyped]
+    import h5py
 
     held = 0
     groups = [file]
