@@ -173,7 +173,7 @@ def test_validate_tells_what_it_does_elsewhere_and_that_nothing_is_known_inside(
 
 
 def test_stress_takes_it(model: Path, small_npz: Path, tmp_path: Path) -> None:
-    assert run(["stress", str(model), "--family", "faults", "--data", str(small_npz),
+    assert run(["stress", str(model), "--data", str(small_npz),
                 "--out", str(tmp_path / "out"), "--severity", "2"]) == 0  # fmt: skip
     assert any((tmp_path / "out").iterdir())
 

@@ -140,8 +140,8 @@ def choose(bundle: Bundle, cohort: Cohort, role: str, settings: DataPart, *, see
     else:
         if bundle.foreign:
             told.append(
-                f"{bundle.folder.name} was made elsewhere, from {bundle.manifest.source}; what it "
-                "takes and gives is as stated beside it, which nothing here can check"
+                f"the model was made elsewhere, from {bundle.manifest.source}; what it takes and "
+                f"gives is as stated of {bundle.folder.name}, which nothing here can check"
             )
         else:
             there = "" if cohort.name != bundle.manifest.source else " of another place"

@@ -79,7 +79,7 @@ def network(evaluation: Evaluation, facts: Facts) -> Answer | None:
     name, size = facts.known("backbone", "name"), facts.known("engine", "input_size")
     if name is None:
         return None
-    named = f"{name}, made elsewhere" if facts.foreign else f"{name} (as timm names it)"
+    named = f"{name}, made elsewhere," if facts.foreign else f"{name} (as timm names it)"
     text = f"Network {named}"
     where = [in_bundle("backbone", "name")]
     if size is not None:
