@@ -107,6 +107,7 @@ def test_explain_takes_occlusion_where_no_map_is_pooled(
     assert run([*start, "--panels", "2"]) == 0
     told = json.loads((out / "explanation.json").read_text())
     assert (told["method"], told["layer"]) == ("occlusion", "the input, 16 × 16")
+    assert "cannot be altered" in told["caution"]
     for method in ("hires_cam", "integrated_gradients"):
         assert run([*start, "--method", method]) == 2
         assert "expected occlusion, or grad_cam at the last map" in capsys.readouterr().err

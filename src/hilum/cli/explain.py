@@ -188,6 +188,8 @@ def caution_of(bundle: Bundle, method: Method, layer: str) -> str:
     from hilum.explanation.saliency import same_maps
     from hilum.explanation.verdicts import standing
 
+    if bundle.foreign:
+        return "sanity of this method not checked: a model made elsewhere cannot be altered"
     verdicts = standing(bundle.checks(same_maps(method, layer)))
     if not verdicts:
         return "sanity of this method not checked: hilum explain BUNDLE --sanity"
