@@ -57,6 +57,8 @@ def test_films_are_explained_without_torch(
     assert (out / "contact_sheet.png").is_file()
     assert (out / "shortcuts.png").is_file()
     found = hilum(*start, "--method", "occlusion")
+    assert found.returncode == 0, found.stderr
+    found = hilum(*start, "--method", "integrated_gradients")
     assert found.returncode == 2
     assert "pip install 'hilum[train]'" in found.stderr
 

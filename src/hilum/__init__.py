@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hilum.data.sources import open_source
     from hilum.errors import HilumError
     from hilum.evaluation import Evaluation, Predictions
+    from hilum.foreign import open_model
     from hilum.recipe import Recipe, read_recipe
 
 __version__ = "0.1.0"
@@ -29,6 +30,7 @@ _HOMES = {
     "Recipe": "hilum.recipe",
     "assign_roles": "hilum.data.roles",
     "load_bundle": "hilum.bundle",
+    "open_model": "hilum.foreign",
     "open_source": "hilum.data.sources",
     "read_recipe": "hilum.recipe",
 }
@@ -43,6 +45,7 @@ __all__ = [
     "__version__",
     "assign_roles",
     "load_bundle",
+    "open_model",
     "open_source",
     "read_recipe",
 ]

@@ -41,6 +41,7 @@ WEIGHTS = "weights.safetensors"
 ENGINE = "openvino/model.xml"
 SEEN = "seen.parquet"
 ABSTENTION = "abstention.safetensors"
+FOREIGN = "foreign"  # in the recipe of a model that others made: what is stated of it
 
 NOT_A_DEVICE = "Research use only. Hilum and its bundles are not a medical device."
 
@@ -58,12 +59,15 @@ class Agreement(_Part):
 
 
 class EngineFacts(_Part):
-    """The network as OpenVINO runs it. precision is what was asked of the processor."""
+    """The network as OpenVINO runs it. precision is what was asked of the processor.
+
+    agreement: None where the network was never torch's
+    """
 
     file: str = ENGINE
     input_size: int
     precision: str = "f32"
-    agreement: Agreement
+    agreement: Agreement | None = None
 
 
 class Backbone(_Part):
@@ -132,6 +136,18 @@ class Bundle:
     @property
     def findings(self) -> tuple[str, ...]:
         return self.manifest.findings
+
+    @property
+    def foreign(self) -> bool:
+        """Whether others made it, as `hilum.foreign` opens models: which images it was made from,
+        and how, is then what they say and no more.
+        """
+        return FOREIGN in self.manifest.recipe
+
+    @property
+    def ledger(self) -> Path:
+        """The file that every look at `test` is written into."""
+        return self.folder / LEDGER
 
     def read(self, name: str) -> bytes:
         """One of the bundle's files, held against its digest. Raises BundleError: not as it was."""
@@ -211,11 +227,11 @@ class Bundle:
             "n": n,
             "auroc": dict(auroc),
         }
-        return _append(self.folder / LEDGER, line)
+        return _append(self.ledger, line)
 
     def openings(self) -> list[dict[str, Any]]:
         """Every look at `test` so far, oldest first."""
-        return read_openings(self.folder)
+        return _lines(self.ledger)
 
     def record_checks(
         self,

@@ -12,6 +12,8 @@ import sys
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 
 import openvino  # noqa: E402 - only after the line above
+from openvino import opset13 as opset  # noqa: E402
 from openvino import passes  # noqa: E402
+from openvino.frontend import FrontEndManager  # noqa: E402
 
-__all__ = ["openvino", "passes"]
+__all__ = ["FrontEndManager", "openvino", "opset", "passes"]

@@ -448,7 +448,7 @@ def make_recipe(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        raise _in_words(error, where) from None
+        raise in_one_line(error, where) from None
 
 
 class _SourceOptions(DataPart):
@@ -468,7 +468,7 @@ def source_options(changes: Sequence[str], flag: str = "--option") -> tuple[Data
     try:
         options = _SourceOptions.model_validate(values)
     except ValidationError as error:
-        raise _in_words(error, flag, _SourceOptions) from None
+        raise in_one_line(error, flag, _SourceOptions) from None
     data = DataPart(**{key: getattr(options, key) for key in DataPart.model_fields})
     return data, options.reading
 
@@ -501,8 +501,11 @@ _MOVED = {
 }
 
 
-def _in_words(error: ValidationError, where: str, part: type[BaseModel] = Recipe) -> RecipeError:
-    """The first of pydantic's complaints as one line, with the nearest key or the range."""
+def in_one_line(error: ValidationError, where: str, part: type[BaseModel] = Recipe) -> RecipeError:
+    """The first of pydantic's complaints as one line, with the nearest key or the range.
+
+    part: the type that was not met
+    """
     complaints = error.errors()
     # A misspelt key also leaves the right one missing: the spelling is what to tell.
     first = next((each for each in complaints if each["type"] == "extra_forbidden"), complaints[0])
@@ -518,7 +521,8 @@ def _in_words(error: ValidationError, where: str, part: type[BaseModel] = Recipe
         case "extra_forbidden":
             return RecipeError(where, f"unknown key {key}", remedy=_nearest(key, rule, part))
         case "missing":
-            return RecipeError(where, f"{key} is missing", remedy=f"the rule {rule} needs it")
+            needs = f"the rule {rule} needs it" if rule else "set it"
+            return RecipeError(where, f"{key} is missing", remedy=needs)
         case "union_tag_not_found" | "union_tag_invalid":
             found = first["input"].get("rule") if isinstance(first["input"], Mapping) else None
             what = "is missing" if found is None else f"= {found!r}"

@@ -20,11 +20,11 @@ def show(bundle: _Bundle, as_json: Json = False) -> None:
 
     Example: hilum bundle show models/pneumoniamnist
     """
-    from hilum.bundle import load_bundle
     from hilum.cli.show import print_json
     from hilum.estimates import Estimate
+    from hilum.foreign import open_model
 
-    loaded = load_bundle(bundle)
+    loaded = open_model(bundle)
     manifest = loaded.manifest
     if as_json:
         print_json(
@@ -38,36 +38,54 @@ def show(bundle: _Bundle, as_json: Json = False) -> None:
     print(f"{manifest.name} ({loaded.folder}), digest {loaded.digest[:16]}")
     if manifest.synthetic:
         print("SYNTHETIC: trained on images that no patient stands behind")
-    print(f"  made {manifest.created} by hilum {manifest.versions['hilum']} from {manifest.source}")
+    if loaded.foreign:
+        told = manifest.recipe["foreign"]
+        print(f"  made elsewhere, from {manifest.source}; licence {manifest.licence or 'unknown'}")
+        print(f"  {told['file']}, read as {told['stated_in']} states: output {told['output']}")
+        print("  not known: which images it was made from, and how it was trained")
+    else:
+        by = f"hilum {manifest.versions['hilum']}"
+        print(f"  made {manifest.created} by {by} from {manifest.source}")
     print(f"  {manifest.backbone.name}, input {manifest.engine.input_size} px")
     for finding in manifest.findings:
         chosen = loaded.chosen_calibrator(finding)
         why = f", {chosen.reason}" if chosen.reason else ""
-        print(f"  {finding}: {chosen.calibrator.in_words()}{why}")
+        calibrated = "not calibrated" if loaded.foreign else chosen.calibrator.in_words()
+        print(f"  {finding}: {calibrated}{why}")
         if chosen.log_loss:
             print(f"    log loss {chosen.table_in_words()}")
         for point in loaded.operating_points(finding).values():
             deployed = " (deployed)" if point.name == manifest.deployed else ""
-            print(
-                f"    {point.name}{deployed}: probability >= {point.threshold:.4g}, {point.rule}; "
-                f"on calibrate sensitivity {point.sensitivity.in_words()}, "
+            yields = (
+                f"; on calibrate sensitivity {point.sensitivity.in_words()}, "
                 f"specificity {point.specificity.in_words()}"
+            )
+            print(
+                f"    {point.name}{deployed}: probability >= {point.threshold:.4g}, {point.rule}"
+                f"{'' if loaded.foreign else yields}"
             )
         limits = loaded.conformal_limits(finding)
         if limits is not None:
             print(f"    prediction sets: {limits.in_words()}")
     policy = loaded.policy()
-    schema = f"never: a bundle of schema {manifest.schema_version}"
-    print(f"  refers: {schema if policy is None else policy.in_words()}")
-    for role, facts in manifest.roles["roles"].items():
+    never = (
+        "a model made elsewhere"
+        if loaded.foreign
+        else f"a bundle of schema {manifest.schema_version}"
+    )
+    print(f"  refers: {f'never: {never}' if policy is None else policy.in_words()}")
+    for role, facts in manifest.roles.get("roles", {}).items():
         print(f"  role {role}: {facts['n']:,} images")
     for role, findings in manifest.figures.items():
         for finding, figures in findings.items():
             auroc = Estimate.from_dict(figures["auroc"])
             print(f"  {role} AUROC {finding}: {auroc.in_words(4)}")
-    openings = [each for each in loaded.openings() if each["source"] == manifest.source]
+    whose = "any source" if loaded.foreign else manifest.source
+    openings = [
+        each for each in loaded.openings() if loaded.foreign or each["source"] == manifest.source
+    ]
     last = f", last {openings[-1]['time']}" if openings else ""
-    print(f"  test of {manifest.source} was opened {len(openings)} times{last}")
+    print(f"  test of {whose} was opened {len(openings)} times{last}")
     for warning in manifest.warnings:
         print(f"  warning: {warning}")
     print(manifest.intended_use)
@@ -79,10 +97,17 @@ def verify(bundle: _Bundle, as_json: Json = False) -> None:
 
     Example: hilum bundle verify models/pneumoniamnist
     """
-    from hilum.bundle import load_bundle
     from hilum.cli.show import print_json
+    from hilum.errors import HilumError
+    from hilum.foreign import open_model
 
-    loaded = load_bundle(bundle)
+    loaded = open_model(bundle)
+    if loaded.foreign:
+        raise HilumError(
+            loaded.folder,
+            "a model made elsewhere holds no digests to verify",
+            remedy="'hilum bundle show' tells its own digest",
+        )
     if as_json:
         print_json({"bundle": str(loaded.folder), "digest": loaded.digest, "whole": True})
     else:

@@ -36,12 +36,13 @@ def explain(
     on: On = None,
     out: Out = Path("explained"),
     method: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="grad_cam, hires_cam, integrated_gradients or occlusion; all but grad_cam at the "
-            "last layer need hilum\\[train]."
+            help="grad_cam, occlusion, hires_cam or integrated_gradients; the last two, and any "
+            "--layer, need hilum\\[train]. Otherwise grad_cam, or occlusion where the network does "
+            "not end in one layer on a pooled map."
         ),
-    ] = "grad_cam",
+    ] = None,
     layer: Annotated[
         str | None,
         typer.Option(
@@ -96,21 +97,24 @@ def explain(
 
     Example: hilum explain models/mine --on rsna:rsna_sample --out explained
     """
-    from hilum.bundle import load_bundle
     from hilum.cli.given import Given, films_to_calibrate_on
     from hilum.cli.images import asked_for, images_of_role
     from hilum.cli.judging import output_folder, record_opening, refuse_inside
     from hilum.cli.work import open_cohort, open_cohort_or_phantom, tell_broken
     from hilum.data.reading import Quarantine
     from hilum.errors import HilumError
+    from hilum.explanation.explaining import WITHOUT_TORCH, default_method
     from hilum.explanation.report import clear
+    from hilum.foreign import open_model
 
     seen = what_of_seen(allow_seen, leave_out_seen)
-    loaded = load_bundle(bundle)
-    chosen_method = method_of(method)
+    loaded = open_model(bundle)
+    chosen_method = default_method(loaded) if method is None else method_of(method)
     if chosen_method not in ("grad_cam", "hires_cam"):
-        refuse_beside(f"--method {method}", {"--layer": layer})  # it works on pixels
-    if sanity is not None or layer is not None or chosen_method != "grad_cam":
+        refuse_beside(f"--method {chosen_method}", {"--layer": layer})  # it works on pixels
+    if loaded.foreign:
+        refuse_beside("a model made elsewhere", {"--sanity": sanity, "--layer": layer})
+    elif sanity is not None or layer is not None or chosen_method not in WITHOUT_TORCH:
         need_gradients()
     if masks is not None and len(loaded.findings) > 1:
         raise HilumError(
@@ -176,7 +180,7 @@ def need_gradients() -> None:
     from hilum.errors import MissingExtraError
 
     if any(find_spec(package) is None for package in ("torch", "timm", "captum")):
-        raise MissingExtraError("explain", "train", "--method grad_cam alone")
+        raise MissingExtraError("explain", "train", "--method grad_cam or occlusion alone")
 
 
 def caution_of(bundle: Bundle, method: Method, layer: str) -> str:
@@ -184,6 +188,8 @@ def caution_of(bundle: Bundle, method: Method, layer: str) -> str:
     from hilum.explanation.saliency import same_maps
     from hilum.explanation.verdicts import standing
 
+    if bundle.foreign:
+        return "sanity of this method not checked: a model made elsewhere cannot be altered"
     verdicts = standing(bundle.checks(same_maps(method, layer)))
     if not verdicts:
         return "sanity of this method not checked: hilum explain BUNDLE --sanity"
@@ -219,7 +225,7 @@ def explain_films(
     out: Path,
     *,
     quarantine: Quarantine,
-    method: Method = "grad_cam",
+    method: Method | None = None,
     layer: str | None = None,
     calibrate: Evidence | None = None,
     panels: int | None = None,
@@ -228,15 +234,18 @@ def explain_films(
     """Explain films and write all of it into `out`; also returns what stands in
     `explanation.json`.
 
+    method: None takes the bundle's `default_method`
     evidence: with the films; calibrate: likewise, of those on which the threshold of maps is set
     """
     from hilum.cli.given import say_what_is_known
     from hilum.cli.show import counting
     from hilum.data.seen import pseudonymised
+    from hilum.explanation.explaining import default_method
     from hilum.explanation.explaining import explain as run
     from hilum.explanation.report import write_explanation
 
     say_what_is_known(evidence)
+    method = method or default_method(bundle)
     if not keep_ids and bundle.manifest.salt is not None:
         evidence = evidence.of_films(pseudonymised(evidence.cohort, bundle.manifest.salt))
     with counting("explaining", "films") as progress, layer_errors():

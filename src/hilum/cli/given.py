@@ -55,6 +55,8 @@ def films_to_calibrate_on(
 
     from hilum.cli.images import images_of_role
 
+    if bundle.foreign:
+        return None  # nobody knows its calibrate films
     if on and (settings != bundle.data or cohort.name != bundle.manifest.source):
         return None
     films, _ = images_of_role(bundle, cohort, "calibrate", settings, seen="allow")

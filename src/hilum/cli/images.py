@@ -54,7 +54,16 @@ def asked_for(bundle: Bundle, on: str, options: Sequence[str]) -> tuple[DataPart
         if colon and source.partition("@")[0] in NAMES:
             raise HilumError("--on", f"role {role!r}", expected=", ".join((*ROLES, EVERY)))
         source, role = on, "test"
-    if source in ("", bundle.data.source):
+    if bundle.foreign:
+        source = source or bundle.data.source
+        if not source:
+            raise HilumError(
+                "--on",
+                f"nothing says what {bundle.folder.name} is to be judged on",
+                expected="SOURCE[:ROLE]",
+                remedy="name it, or state a source beside the model",
+            )
+    elif source in ("", bundle.data.source):
         if options:
             raise HilumError(
                 "--option", "the bundle says how its own source is read", remedy="leave it out"
@@ -65,6 +74,12 @@ def asked_for(bundle: Bundle, on: str, options: Sequence[str]) -> tuple[DataPart
             )
         return bundle.data, role
     if role not in ("test", EVERY):
+        if bundle.foreign:
+            raise HilumError(
+                f"--on {on}",
+                "nobody knows the roles of a model made elsewhere",
+                expected="test or all",
+            )
         raise HilumError(
             f"--on {on}",
             f"the bundle was trained on {bundle.manifest.source}, which may hold these very films",
@@ -111,7 +126,7 @@ def choose(bundle: Bundle, cohort: Cohort, role: str, settings: DataPart, *, see
 
     told = [*cohort.warnings, *cohort.left_out()]
     told += [f"at training: {w}" for w in bundle.manifest.warnings if w not in told]
-    own = settings == bundle.data and cohort.name == bundle.manifest.source
+    own = not bundle.foreign and settings == bundle.data and cohort.name == bundle.manifest.source
     changed = False
     prints = look_at(cohort, settings)
     broken_n = np.isin(np.arange(len(cohort)), list(prints.broken) if prints else [])
@@ -123,10 +138,16 @@ def choose(bundle: Bundle, cohort: Cohort, role: str, settings: DataPart, *, see
         if changed:
             told.append(f"role {role} does not hold the images it held when the bundle was trained")
     else:
-        there = "" if cohort.name != bundle.manifest.source else " of another place"
-        told.append(
-            f"the bundle was trained on {bundle.manifest.source}, not on {cohort.name}{there}"
-        )
+        if bundle.foreign:
+            told.append(
+                f"the model was made elsewhere, from {bundle.manifest.source}; what it takes and "
+                f"gives is as stated of {bundle.folder.name}, which nothing here can check"
+            )
+        else:
+            there = "" if cohort.name != bundle.manifest.source else " of another place"
+            told.append(
+                f"the bundle was trained on {bundle.manifest.source}, not on {cohort.name}{there}"
+            )
         told += _meanings(bundle, cohort)
         split = cohort.table["split"]
         published = role != EVERY and split.notna().any()
@@ -204,7 +225,8 @@ def _seen(
     none_n = np.zeros_like(chosen_n)
     ledger = bundle.seen()
     if ledger is None:
-        unknown = "the bundle does not say which images it was made from: some may be among these"
+        whose = "its makers do not say" if bundle.foreign else "the bundle does not say"
+        unknown = f"{whose} which images it was made from: some may be among these"
         return none_n, [] if safe else [unknown]
     overlap = ledger.overlap(cohort, prints, ("train", "tune", "calibrate")).among(chosen_n)
     if overlap.rows:

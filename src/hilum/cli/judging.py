@@ -50,14 +50,14 @@ def evaluate_on(
     as_json: bool,
 ) -> None:
     """Evaluate the bundle at `path` on `SOURCE[:ROLE]`, by default its own source, role test."""
-    from hilum.bundle import load_bundle
     from hilum.cli.images import asked_for
     from hilum.columns import SUBGROUPS
     from hilum.errors import HilumError
+    from hilum.foreign import open_model
 
     if path.suffix.lower() in (".csv", ".parquet"):
         raise HilumError(path, "is no bundle", remedy=f"hilum evaluate --predictions {path}")
-    bundle = load_bundle(path)
+    bundle = open_model(path)
     settings, role = asked_for(bundle, on, options)
     for group in by or ():
         if group.column not in SUBGROUPS:

@@ -56,10 +56,10 @@ def monitor(
     """
     import numpy as np
 
-    from hilum.bundle import load_bundle
     from hilum.cli.judging import SEED, output_folder, refuse_inside
     from hilum.cli.options import refuse_beside, refuse_outside
     from hilum.cli.show import counting, print_json, say
+    from hilum.foreign import open_model
     from hilum.robustness.monitoring.drift import first_days, judged_days, watch
     from hilum.robustness.monitoring.labels import read_labels
     from hilum.robustness.monitoring.report import FILES, write_monitor
@@ -68,7 +68,7 @@ def monitor(
     refuse_outside("--false-alarms", [false_alarms], ends=False)
     if reference is not None:
         refuse_beside("--reference", {"--reference-days": reference_days})
-    loaded = load_bundle(bundle)
+    loaded = open_model(bundle)
     refuse_inside(out, loaded)
     stream, synthetic, warnings = _stream(loaded, log)
     if reference is None:

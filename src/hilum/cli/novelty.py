@@ -48,17 +48,17 @@ def novelty(
 
     Example: hilum novelty models/pneumoniamnist --against hips=films/hips --against adults=nih:nih
     """
-    from hilum.bundle import load_bundle
     from hilum.cli.images import asked_for, images_of_role
     from hilum.cli.judging import output_folder, record_opening, refuse_inside
     from hilum.cli.show import counting, print_json, say
     from hilum.cli.work import open_cohort, open_cohort_or_phantom, tell_broken
     from hilum.data.reading import Quarantine
+    from hilum.foreign import open_model
     from hilum.robustness.novelty import check_novelty
     from hilum.robustness.novelty_report import FILES, write_novelty
 
     seen = what_of_seen(allow_seen, leave_out_seen)
-    loaded = load_bundle(bundle)
+    loaded = open_model(bundle)
     refuse_inside(out, loaded)
     settings, role = asked_for(loaded, on or "", option or ())
     with output_folder(out):

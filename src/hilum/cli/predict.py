@@ -55,7 +55,6 @@ def predict(
     import pandas as pd
 
     from hilum.abstention import REASONS
-    from hilum.bundle import load_bundle
     from hilum.cli.explain import explain_films
     from hilum.cli.images import is_source
     from hilum.cli.judging import output_folder, refuse_inside
@@ -68,6 +67,7 @@ def predict(
     from hilum.evaluation.predictions import refuse_suffix
     from hilum.explanation.evidence import Evidence
     from hilum.explanation.report import clear
+    from hilum.foreign import open_model
     from hilum.predict import predict as run
     from hilum.recipe import source_options
     from hilum.robustness.monitoring.answering import answer_on_record
@@ -79,7 +79,7 @@ def predict(
     if out is not None:
         refuse_suffix(out)
         refuse_unwritable(out.parent)
-    loaded = load_bundle(bundle)
+    loaded = open_model(bundle)
     if log is not None:
         refuse_inside(log, loaded, "--log")
         refuse_unwritable(log)

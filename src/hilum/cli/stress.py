@@ -69,18 +69,18 @@ def stress(
 
     Example: hilum stress models/pneumoniamnist --family medmnist-c --out stressed
     """
-    from hilum.bundle import load_bundle
     from hilum.cli.images import asked_for, images_of_role
     from hilum.cli.judging import output_folder, record_opening, refuse_inside
     from hilum.cli.show import counting, print_json, say
     from hilum.cli.work import open_cohort, open_cohort_or_phantom, tell_broken
     from hilum.data.faults import SEVERITIES
     from hilum.data.reading import Quarantine
+    from hilum.foreign import open_model
     from hilum.robustness.stress import stress as run
     from hilum.robustness.stress_report import FILES, write_stress
 
     seen = what_of_seen(allow_seen, leave_out_seen)
-    loaded = load_bundle(bundle)
+    loaded = open_model(bundle)
     corruptions = _family(family)
     chosen = _chosen(corruption, corruptions)
     refuse_inside(out, loaded)

@@ -66,14 +66,14 @@ def validate(
 
     Example: hilum validate models/mine --on nih:nih --on rsna:rsna --option rsna:negatives=normal
     """
-    from hilum.bundle import load_bundle
     from hilum.cli.judging import output_folder, refuse_inside
     from hilum.cli.show import print_json, say
     from hilum.cli.validating import Asked, asked, validate_bundle
+    from hilum.foreign import open_model
     from hilum.robustness.external.files import write_validation
 
     seen = what_of_seen(allow_seen, leave_out_seen)
-    loaded = load_bundle(bundle)
+    loaded = open_model(bundle)
     refuse_inside(out, loaded)
     sites = asked(loaded, on, option or (), labels or ())
     with output_folder(out):

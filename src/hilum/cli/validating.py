@@ -268,9 +268,9 @@ def _inside(bundle: Bundle, what: Asked) -> tuple[Inside, _Judged | None]:
     from hilum.errors import HilumError
     from hilum.robustness.external.validating import Inside, figures_of
 
-    settings, role = asked_for(bundle, what.internal or "", ())
-    source = Source(what.internal or settings.source, role, (settings,))
     try:
+        settings, role = asked_for(bundle, what.internal or "", ())
+        source = Source(what.internal or settings.source, role, (settings,))
         judged = _judged(bundle, source, replace(what, by=None), "inside")
     except HilumError as error:
         if what.internal is not None:
@@ -305,6 +305,11 @@ def _as_stated(bundle: Bundle, why: str) -> Inside:
         }
         for name in FIGURES:
             figures[finding].setdefault(name, missing)
+    if bundle.foreign:
+        note = (
+            f"Nothing is known of the model where it was made, so there is no drop to tell ({why})."
+        )
+        return Inside(bundle.manifest.source, "unknown", figures, None, note)
     note = (
         f"The bundle's own test films cannot be had ({why}). Inside is what it says of its "
         "calibrate films, on which calibrator and point were fitted: these figures flatter, and "

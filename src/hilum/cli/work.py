@@ -207,6 +207,7 @@ def train_bundle(
     tell_excluded(cohort)
     tell_oddities(cohort)
     agreement = bundle.manifest.engine.agreement
+    assert agreement is not None  # training measures it
     say(
         f"bundle {bundle.folder}: OpenVINO {bundle.manifest.engine.precision} agrees with torch "
         f"within {agreement.largest_probability_difference:.1e} in probability "

@@ -97,8 +97,7 @@ def _after(op: Any, known: dict[str, Grid | None]) -> Grid | None:
 
 def _slid(op: Any, grid: Grid) -> Grid | None:
     attributes = op.get_attributes()
-    if attributes.get("auto_pad", "explicit") not in ("explicit", "valid"):
-        return None
+    padding = attributes.get("auto_pad", "explicit")
     stride, before = attributes["strides"][0], attributes["pads_begin"][0]
     if op.get_type_name().endswith("Pool"):
         kernel = attributes["kernel"][0]
@@ -106,6 +105,17 @@ def _slid(op: Any, grid: Grid) -> Grid | None:
         kernel = op.input_value(1).get_partial_shape()[-1].get_length()
     dilation = attributes.get("dilations", [1])[0]
     reach = dilation * (kernel - 1)
+    if padding in ("same_upper", "same_lower"):
+        size = op.input_value(0).get_partial_shape()[2]
+        if size.is_dynamic:
+            return None
+        side = size.get_length()
+        both = max((-(-side // stride) - 1) * stride + reach + 1 - side, 0)
+        before = both // 2 if padding == "same_upper" else both - both // 2
+    elif padding == "valid":
+        before = 0
+    elif padding != "explicit":
+        return None
     return Grid(grid.side, grid.step * stride, grid.first + (reach / 2 - before) * grid.step)
 
 

@@ -19,7 +19,7 @@ from hilum.bundle import WEIGHTS, Bundle
 from hilum.errors import BundleError
 
 _MEMBER = re.compile(r"^(\d+)\.")
-_REMEDY = "take a method that uses gradients, such as --method integrated_gradients"
+_REMEDY = "'hilum explain --method occlusion' needs no such head"
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,11 @@ class Facts:
     predictions_sha256: str | None = None
     seed: int | None = None
 
+    @property
+    def foreign(self) -> bool:
+        """Whether others made the model, and its record is what is stated beside its file."""
+        return self.known("recipe", "foreign") is not None
+
     def known(self, *path: str) -> Any:
         """What the model's record holds at `path`, None where it holds nothing.
 

@@ -19,7 +19,9 @@ LEFT_OUT = 20  # images left out that are named one by one
 def closing(evaluation: Evaluation, facts: Facts) -> Iterator[Section]:
     """The sections that close a report."""
     yield Section("data", "Data", tuple(_data(evaluation, facts)))
-    used = notes(evaluation, beside=("label_errors",))
+    # How Hilum sets calibrators and thresholds says nothing of a model that others made.
+    without = ("bundle", "rules") if facts.foreign else ()
+    used = notes(evaluation, beside=("label_errors",), without=without)
     yield Section(
         "methods",
         "Methods",
@@ -58,6 +60,12 @@ def _data(evaluation: Evaluation, facts: Facts) -> Iterator[Block]:
     )
     roles = facts.known("roles", "roles")
     if roles is None:
+        if facts.foreign:
+            yield Text(
+                f"The model was made elsewhere, from {facts.known('source')}. Which images those "
+                "were, and whether any of them is among these, is not known here."
+            )
+            yield from _openings(facts)
         if facts.predictions_file is not None:
             yield Text(
                 f"The predictions were read from {facts.predictions_file}; which data the model "

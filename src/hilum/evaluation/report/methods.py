@@ -345,14 +345,17 @@ NOTES = (
 )
 
 
-def notes(evaluation: Evaluation, *, beside: tuple[str, ...] = ()) -> tuple[Note, ...]:
+def notes(
+    evaluation: Evaluation, *, beside: tuple[str, ...] = (), without: tuple[str, ...] = ()
+) -> tuple[Note, ...]:
     """The notes that this evaluation uses, in the table's order.
 
     beside: what stands beside the evaluation in the same report: "label_errors", "comparison"
+    without: features that this model does not have, whatever the evaluation looks like
     """
     given = {name for name, estimate in _estimates(evaluation) if estimate.value is not None}
     methods = {estimate.method for _, estimate in _estimates(evaluation)}
-    features = {*_features(evaluation), *beside}
+    features = {*_features(evaluation), *beside}.difference(without)
     return tuple(
         note
         for note in NOTES

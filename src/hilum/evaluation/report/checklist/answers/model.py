@@ -56,6 +56,9 @@ def normalisation(evaluation: Evaluation, facts: Facts) -> Answer | None:
     if not (isinstance(mean, Sequence) and isinstance(std, Sequence)):
         return None
     text = f"Normalised with mean {_numbers(mean)} and standard deviation {_numbers(std)}."
+    if facts.foreign:
+        black, white = facts.known("recipe", "foreign", "input", "range")
+        text = f"Black is {black:g} and white {white:g}. {text}"
     return Answer(text, (in_bundle("backbone", "mean"), in_bundle("backbone", "std")))
 
 
@@ -76,7 +79,8 @@ def network(evaluation: Evaluation, facts: Facts) -> Answer | None:
     name, size = facts.known("backbone", "name"), facts.known("engine", "input_size")
     if name is None:
         return None
-    text = f"Network {name} (as timm names it)"
+    named = f"{name}, made elsewhere," if facts.foreign else f"{name} (as timm names it)"
+    text = f"Network {named}"
     where = [in_bundle("backbone", "name")]
     if size is not None:
         text += f" on one grey channel of {size} × {size} pixels"
@@ -88,7 +92,7 @@ def network(evaluation: Evaluation, facts: Facts) -> Answer | None:
 def one_network(evaluation: Evaluation, facts: Facts) -> Answer | None:
     """Whether several models are combined."""
     name = facts.known("backbone", "name")
-    if name is None:
+    if name is None or facts.foreign:
         return None
     members = facts.known("recipe", "train", "members")
     if isinstance(members, int) and members > 1:
@@ -182,6 +186,12 @@ def imbalance(evaluation: Evaluation, facts: Facts) -> Answer | None:
 
 def calibration(evaluation: Evaluation, facts: Facts) -> Answer | None:
     """Which calibrator, and what it did to the log loss here."""
+    if facts.foreign:
+        return Answer(
+            "None by Hilum: the probabilities are the model's own.",
+            (in_bundle("calibrators"),),
+            "whether its makers calibrated them",
+        )
     parts, where = [], []
     for finding in spelt(evaluation.findings):
         calibrator = facts.known("calibrators", finding)
@@ -232,7 +242,7 @@ def _chosen_on(facts: Facts, finding: str, name: str) -> str:
     """On how many calibrate images the bundle chose the point, where its record says so."""
     wanted = facts.known("deployed") if name == "deployed" else name
     for point in entries(facts.known("operating_points", finding)):
-        if point.get("name") == wanted and isinstance(point.get("n"), int):
+        if point.get("name") == wanted and isinstance(point.get("n"), int) and point["n"]:
             return f", chosen on {many(point['n'], 'image')} of calibrate"
     return ""
 
@@ -300,6 +310,12 @@ def bundle_identity(evaluation: Evaluation, facts: Facts) -> Answer | None:
     name = facts.known("name")
     if name is None or evaluation.bundle is None:
         return None
+    if facts.foreign:
+        return Answer(
+            f"Model file {facts.known('recipe', 'foreign', 'file')}, made elsewhere, with what is "
+            f"stated of it: digest {evaluation.bundle}.",
+            (in_bundle("recipe", "foreign"), in_evaluation("bundle")),
+        )
     return Answer(
         f"Bundle {name}, digest {evaluation.bundle}: weights, preprocessing, calibrators and "
         "thresholds in one folder that runs on its own.",
