@@ -15,7 +15,7 @@ def describe(bundle: Bundle, engine: str, limits: Limits, *, report: bool) -> di
     """Plain values. engine: that answers; report: whether there is one to be looked at."""
     manifest = bundle.manifest
     policy = bundle.policy()
-    ages = ages_of(bundle)
+    ages, agreement = ages_of(bundle), manifest.engine.agreement
     return {
         "name": manifest.name,
         "digest": bundle.digest,
@@ -24,7 +24,7 @@ def describe(bundle: Bundle, engine: str, limits: Limits, *, report: bool) -> di
         "engine": {
             "name": engine,
             "input_size": manifest.engine.input_size,
-            "agreement": manifest.engine.agreement.model_dump(mode="json"),
+XX
         },
         "backbone": manifest.backbone.model_dump(mode="json"),
         "preprocessing": [step.model_dump(mode="json") for step in manifest.preprocessing],

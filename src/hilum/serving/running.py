@@ -15,9 +15,10 @@ from pathlib import Path
 
 import uvicorn
 
-from hilum.bundle import NOT_A_DEVICE, Bundle, load_bundle
+from hilum.bundle import NOT_A_DEVICE, Bundle
 from hilum.engines import Engine, open_engine
 from hilum.errors import HilumError
+from hilum.foreign import open_model
 from hilum.serving.audit import Audit
 from hilum.serving.batching import Record
 from hilum.serving.connection import timed
@@ -57,7 +58,7 @@ def serve(
     # It waits until there is somebody to act on it.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
     report = None if settings.report is None else _read(settings.report)
-    bundle = load_bundle(settings.bundle)
+    bundle = open_model(settings.bundle)
     metrics = Metrics()
     service = Service(
         bundle,

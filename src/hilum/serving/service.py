@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hilum.bundle import Bundle, load_bundle
+from hilum.bundle import Bundle
 from hilum.data.preprocessing import preprocess
 from hilum.engines import Engine, open_engine
 from hilum.errors import HilumError
+from hilum.foreign import open_model
 from hilum.serving.answering import Answerer, FilmAnswer
 from hilum.serving.batching import Batcher, Record, cannot_record
 from hilum.serving.decoding import Decoder, Pool, Spool
@@ -261,7 +262,7 @@ class Service:
         """
         with self._swapping:
             try:
-                new = self._new_line(load_bundle(path))
+                new = self._new_line(open_model(path))
             except HilumError as error:
                 _log.error("the new bundle is refused: %s", error)
                 self.watch.swap("refused")

@@ -21,8 +21,9 @@ from pathlib import Path
 
 from prometheus_client import multiprocess
 
-from hilum.bundle import Bundle, load_bundle
+from hilum.bundle import Bundle
 from hilum.errors import HilumError
+from hilum.foreign import open_model
 from hilum.serving.limits import Limits
 from hilum.serving.metrics import SHARED
 from hilum.serving.running import serve
@@ -47,7 +48,7 @@ def serve_by(
     Raises HilumError when they cannot start.
     """
     configure(settings.level)
-    bundle = load_bundle(settings.bundle)
+    bundle = open_model(settings.bundle)
     cores = settings.limits.children
     share = replace(
         settings,
