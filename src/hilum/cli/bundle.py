@@ -21,17 +21,21 @@ def show(bundle: _Bundle, as_json: Json = False) -> None:
     Example: hilum bundle show models/pneumoniamnist
     """
     from hilum.bundle import load_bundle
+    from hilum.cli.export import in_words
     from hilum.cli.show import print_json
+    from hilum.engines import CARRIED, exported_engines, fastest
     from hilum.estimates import Estimate
 
     loaded = load_bundle(bundle)
     manifest = loaded.manifest
+    exported = exported_engines(loaded)
     if as_json:
         print_json(
             {
                 "digest": loaded.digest,
                 **manifest.model_dump(mode="json"),
                 "openings": loaded.openings(),
+                "engines": {name: each.record.model_dump() for name, each in exported.items()},
             }
         )
         return
@@ -59,6 +63,16 @@ def show(bundle: _Bundle, as_json: Json = False) -> None:
     policy = loaded.policy()
     schema = f"never: a bundle of schema {manifest.schema_version}"
     print(f"  refers: {schema if policy is None else policy.in_words()}")
+    agreement = manifest.engine.agreement
+    if CARRIED not in exported:
+        print(
+            f"  engine {CARRIED}: carried; against torch on {agreement.n:,} {agreement.role} films "
+            f"a probability moves by up to {agreement.largest_probability_difference:.2g}"
+        )
+    for name, engine in exported.items():
+        print(f"  engine {name}: {in_words(engine)}")
+    if exported:
+        print(f"  'hilum predict' runs {fastest(loaded)} on this machine")
     for role, facts in manifest.roles["roles"].items():
         print(f"  role {role}: {facts['n']:,} images")
     for role, findings in manifest.figures.items():
@@ -75,15 +89,28 @@ def show(bundle: _Bundle, as_json: Json = False) -> None:
 
 @bundle_app.command()
 def verify(bundle: _Bundle, as_json: Json = False) -> None:
-    """Check schema and every file's digest.
+    """Check schema and every file's digest, and those of engines exported beside them.
 
     Example: hilum bundle verify models/pneumoniamnist
     """
     from hilum.bundle import load_bundle
     from hilum.cli.show import print_json
+    from hilum.engines import exported_engines
 
     loaded = load_bundle(bundle)
+    engines = list(exported_engines(loaded))
     if as_json:
-        print_json({"bundle": str(loaded.folder), "digest": loaded.digest, "whole": True})
+        print_json(
+            {
+                "bundle": str(loaded.folder),
+                "digest": loaded.digest,
+                "whole": True,
+                "engines": engines,
+            }
+        )
     else:
-        print(f"{loaded.folder}: whole, {len(loaded.manifest.files) + 1} files, {loaded.digest}")
+        beside = f", and the engines {', '.join(engines)}" if engines else ""
+        print(
+            f"{loaded.folder}: whole, {len(loaded.manifest.files) + 1} files, "
+            f"{loaded.digest}{beside}"
+        )

@@ -12,6 +12,7 @@ from typing import Protocol
 from hilum.bundle import Bundle
 from hilum.data.cohort import Cohort
 from hilum.data.reading import Quarantine
+from hilum.engines import Engine
 from hilum.evaluation.predictions import Predictions
 from hilum.explanation.saliency import GradCam, Method, Saliency
 from hilum.predict import Answer, predict
@@ -43,19 +44,22 @@ def explain(
     *,
     method: Method = "grad_cam",
     layer: str | None = None,
+    engine: Engine | None = None,
     quarantine: Quarantine | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Explanation:
     """Predict every film and say where its logits come from.
 
     method, layer: Grad-CAM at the last feature map needs no torch; all else does
-    quarantine, progress: as for `predict`
+    engine, quarantine, progress: as for `predict`
     Raises what `predict` raises, BundleError where the method does not fit the network, ValueError
     for a layer that is not there.
     """
     quarantine = quarantine or Quarantine(len(cohort))
     collector = _collector(bundle, len(cohort), method, layer)
-    predictions = predict(bundle, cohort, quarantine=quarantine, progress=progress, look=collector)
+    predictions = predict(
+        bundle, cohort, engine=engine, quarantine=quarantine, progress=progress, look=collector
+    )
     maps = collector.saliency()
     read_n = quarantine.readable_n
     read = replace(maps, map_nfhw=maps.map_nfhw[read_n])

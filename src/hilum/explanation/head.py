@@ -69,11 +69,20 @@ def head_of(bundle: Bundle, channels: int) -> Head:
 
 
 def refuse_other_head(
-    bundle: Bundle, head: Head, added_nfhw: NDArray[np.float32], logit_nf: NDArray[np.float32]
+    bundle: Bundle,
+    head: Head,
+    added_nfhw: NDArray[np.float32],
+    logit_nf: NDArray[np.float32],
+    *,
+    rounding: float = 0.0,
 ) -> None:
-    """Raise BundleError where the map and the bias do not add up to the engine's logit."""
+    """Raise BundleError where the map and the bias do not add up to the engine's logit.
+
+    rounding: relative, of each number that the engine's head computes with
+    """
     summed_nf = added_nfhw.sum(axis=(2, 3)) + head.bias_f
-    if not np.allclose(summed_nf, logit_nf, rtol=1e-3, atol=1e-3):
+    slack_nf = 1e-3 + 1e-3 * np.abs(logit_nf) + rounding * np.abs(added_nfhw).sum(axis=(2, 3))
+    if not np.all(np.abs(summed_nf - logit_nf) <= slack_nf):
         raise _no_head(bundle)
 
 

@@ -29,6 +29,8 @@ NAMES: Mapping[Method, str] = {
     "integrated_gradients": "Integrated gradients",
     "occlusion": "Occlusion",
 }
+# A head in bf16 has 8 bits of each number; int8 engines keep theirs in fp32.
+_ROUNDING = {"openvino-bf16": 2.0**-8}
 LAST = "last feature map"  # that the head pools, whatever its network calls it
 
 
@@ -94,7 +96,8 @@ class GradCam:
             findings = len(self.bundle.findings)
             self._map_nfhw = np.full((self.n, findings, height, width), np.nan, np.float32)
         added_nfhw = self._head.adds(answer.feature_nchw)
-        refuse_other_head(self.bundle, self._head, added_nfhw, answer.logit_nf)
+        rounding = _ROUNDING.get(answer.engine, 0.0)
+        refuse_other_head(self.bundle, self._head, added_nfhw, answer.logit_nf, rounding=rounding)
         self._map_nfhw[answer.positions] = added_nfhw
 
     def saliency(self) -> Saliency:
