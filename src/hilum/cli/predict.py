@@ -67,7 +67,7 @@ def predict(
     from hilum.data.reading import Quarantine
     from hilum.data.seen import pseudonymised
     from hilum.data.sources.films import films
-    from hilum.engines import open_engine
+    from hilum.engines import CARRIED, open_engine
     from hilum.evaluation.predictions import refuse_suffix
     from hilum.explanation.evidence import Evidence
     from hilum.explanation.report import clear
@@ -185,5 +185,6 @@ def predict(
                 f"{row['image_id']}: {row['finding']} {row['probability']:.4f} "
                 f"({sign} {row['threshold']:.4g}){referred}"
             )
-    say(f"engine: {running.name}")
+    if running.name != CARRIED:
+        say(f"engine: {running.name}")
     say("Research use only: not a medical device.")

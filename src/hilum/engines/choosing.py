@@ -38,7 +38,7 @@ def open_engine(bundle: Bundle, name: str | None = None, *, threads: int | None 
         name = fastest(bundle)
     elif name not in (present := engines_of(bundle)):
         raise BundleError(
-            f"--engine {name}",
+            f"engine {name}",
             "not among the bundle's engines" if name in NAMES else "no engine of that name",
             expected=", ".join(present),
             remedy="make others by 'hilum export'",
@@ -48,9 +48,9 @@ def open_engine(bundle: Bundle, name: str | None = None, *, threads: int | None 
     exported = read_exported(bundle, name)
     if not _runs_here(name) and name == "openvino-bf16":
         raise BundleError(
-            f"--engine {name}",
+            f"engine {name}",
             "this processor does not multiply in bf16",
-            remedy=f"take --engine {CARRIED}",
+            remedy=f"take {CARRIED}",
         )
     if exported.record.runtime == "onnxruntime":
         return onnx_engine(exported.content[0], threads=threads)
