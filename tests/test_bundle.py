@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hilum.bundle import MANIFEST, SCHEMA, Bundle, _seal, find_bundle, load_bundle
+from hilum.bundle import MANIFEST, SCHEMA, Bundle, find_bundle, load_bundle, seal_of
 from hilum.calibration import Temperature, calibrator_from_dict
 from hilum.data.cohort import Cohort
 from hilum.errors import BundleError
@@ -212,7 +212,7 @@ def reseal(folder: Path, **changes: object) -> None:
     """Write a manifest with changes under a seal that fits, as a forger would."""
     values = json.loads((folder / MANIFEST).read_text()) | changes
     del values["digest"]
-    values["digest"] = _seal(values)
+    values["digest"] = seal_of(values)
     (folder / MANIFEST).write_text(json.dumps(values))
 
 

@@ -16,6 +16,7 @@ import sys
 from importlib.machinery import PathFinder
 ABSENT = {"torch", "torchvision", "timm", "lightning_fabric", "captum", "sklearn"}
 class Base:
+    find_distributions = PathFinder.find_distributions
     def find_spec(name, path=None, target=None):
         absent = name.partition(".")[0] in ABSENT
         return None if absent else PathFinder.find_spec(name, path, target)
@@ -59,6 +60,19 @@ def test_films_are_explained_without_torch(
     found = hilum(*start, "--method", "occlusion")
     assert found.returncode == 0, found.stderr
     found = hilum(*start, "--method", "integrated_gradients")
+    assert found.returncode == 2
+    assert "pip install 'hilum[train]'" in found.stderr
+
+
+def test_int8_is_made_and_run_without_torch(
+    small_bundle: Bundle, small_npz: Path, tmp_path: Path
+) -> None:
+    models = shutil.copytree(small_bundle.folder, tmp_path / "small")
+    start = ("export", models, "--data", small_npz, "--to")
+    found = hilum(*start, "openvino", "--int8", "--json")
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout)["engines"][0]["agreement"]["reference"] == "openvino-f32"
+    found = hilum(*start, "onnx")
     assert found.returncode == 2
     assert "pip install 'hilum[train]'" in found.stderr
 

@@ -151,7 +151,7 @@ class Bundle:
 
     def read(self, name: str) -> bytes:
         """One of the bundle's files, held against its digest. Raises BundleError: not as it was."""
-        return _verified(self.folder / name, self.manifest.files[name])
+        return verified(self.folder / name, self.manifest.files[name])
 
     def calibrator(self, finding: str) -> Calibrator:
         """What turns the finding's raw logit into a probability."""
@@ -386,7 +386,7 @@ def _load(folder: Path) -> Bundle:
     engine = manifest.engine.file
     kept: dict[str, bytes] = {}
     for name, expected in manifest.files.items():
-        content = _verified(folder / name, expected)
+        content = verified(folder / name, expected)
         if name in (engine, _weights_of(engine)):
             kept[name] = content
     return Bundle(
@@ -397,7 +397,8 @@ def _load(folder: Path) -> Bundle:
     )
 
 
-def _verified(file: Path, expected: str) -> bytes:
+def verified(file: Path, expected: str) -> bytes:
+    """A file's bytes, held against its SHA-256. Raises BundleError: not as they were."""
     if not file.is_file():
         raise BundleError(file, "missing", expected="a file of the bundle", remedy=_RENEW)
     content = file.read_bytes()
@@ -471,7 +472,7 @@ def _read_manifest(path: Path, raw: bytes) -> Manifest:
             expected=f"{SCHEMA} or earlier",
             remedy="upgrade Hilum to read it",
         )
-    if sealed != _seal(values):
+    if sealed != seal_of(values):
         raise BundleError(path, "damaged: its digest does not match", remedy=_RENEW)
     try:
         manifest = Manifest.model_validate(values)
@@ -517,7 +518,7 @@ def seal_bundle(draft: Path, target: Path, manifest: Manifest) -> Bundle:
             each.chmod(0o644)  # safetensors writes for its owner alone; a container is another
             files[each.relative_to(draft).as_posix()] = sha256_of(each)
     values = manifest.model_copy(update={"files": files}).model_dump(mode="json")
-    values["digest"] = _seal(values)
+    values["digest"] = seal_of(values)
     with (draft / MANIFEST).open("w", encoding="utf-8") as file:
         json.dump(values, file, indent=1)
         file.flush()
@@ -550,7 +551,8 @@ def refuse_foreign_folder(target: Path) -> None:
         )
 
 
-def _seal(values: Mapping[str, Any]) -> str:
+def seal_of(values: Mapping[str, Any]) -> str:
+    """SHA-256 of JSON's values, which a file then carries as its own `digest`."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 

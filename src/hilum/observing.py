@@ -16,6 +16,7 @@ from hilum.bundle import Bundle
 from hilum.data.appearance import ATTRIBUTES, appearance
 from hilum.data.cohort import Cohort
 from hilum.data.reading import Quarantine
+from hilum.engines import Engine
 from hilum.evaluation.predictions import Predictions
 from hilum.predict import Answer, predict
 
@@ -37,11 +38,13 @@ def observe(
     bundle: Bundle,
     cohort: Cohort,
     *,
+    engine: Engine | None = None,
     quarantine: Quarantine | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Observed:
     """Predict, and keep features and appearance; rows as in the predictions.
 
+    engine: as for `predict`
     Raises what `predict` raises.
     """
     features: list[NDArray[np.float32]] = []
@@ -51,6 +54,8 @@ def observe(
         features.append(answer.feature_nd)
         looks.append(appearance(answer.image_nchw[:, 0]))
 
-    predictions = predict(bundle, cohort, quarantine=quarantine, progress=progress, look=look)
+    predictions = predict(
+        bundle, cohort, engine=engine, quarantine=quarantine, progress=progress, look=look
+    )
     columns = {name: np.concatenate([each[name] for each in looks]) for name in ATTRIBUTES}
     return Observed(predictions, np.concatenate(features), pd.DataFrame(columns))

@@ -1,4 +1,4 @@
-"""The only inference path: bundle and cohort → Predictions, by the bundle's own OpenVINO engine.
+"""The only inference path: bundle and cohort → Predictions, by one of the bundle's engines.
 
 What the figures mean is `evaluation`'s business; nothing here knows of torch.
 """
@@ -19,7 +19,7 @@ from hilum.columns import SUBGROUPS
 from hilum.data.cohort import Cohort
 from hilum.data.preprocessing import Step
 from hilum.data.reading import Quarantine, consecutive, read_batches
-from hilum.engines import Engine, open_engine
+from hilum.engines import CARRIED, Engine, carried_engine
 from hilum.errors import DataError
 from hilum.evaluation.predictions import Predictions
 
@@ -34,12 +34,14 @@ class Answer:
 
     positions: rows of the cohort; image_nchw: what the network was given
     logit_nf: raw logits; feature_nchw: the last feature map, which the head pools
+    engine: its name
     """
 
     positions: NDArray[np.intp]
     image_nchw: NDArray[np.float32]
     logit_nf: NDArray[np.float32]
     feature_nchw: NDArray[np.float32]
+    engine: str = CARRIED
 
     @property
     def feature_nd(self) -> NDArray[np.float32]:
@@ -68,9 +70,11 @@ class Predictor:
     """
 
     def __init__(self, bundle: Bundle, engine: Engine | None = None) -> None:
-        """engine: None opens the bundle's own. Raises BundleError when it cannot be run."""
+        """engine: None opens the one that the bundle carries, which is the one that is judged; what
+        answers in use gives `open_engine`'s. Raises BundleError when it cannot be run.
+        """
         self.bundle = bundle
-        self.engine = engine or open_engine(bundle)
+        self.engine = engine or carried_engine(bundle)
         self.calibrators = {finding: bundle.calibrator(finding) for finding in bundle.findings}
         self.thresholds = {f: points["deployed"] for f, points in bundle.thresholds().items()}
         self.policy = bundle.policy()
@@ -78,7 +82,7 @@ class Predictor:
 
     def run(self, image_nchw: NDArray[np.float32]) -> tuple[Answer, Answers]:
         """What the engine makes of a batch of network inputs, and what the bundle says of it."""
-        answer = Answer(np.arange(len(image_nchw)), image_nchw, *self.engine(image_nchw))
+        answer = _answer(self.engine, np.arange(len(image_nchw)), image_nchw)
         logit_nf = answer.logit_nf.astype(np.float64)
         said = [calibrator.prob(logit_nf[:, f]) for f, calibrator in enumerate(self._in_order)]
         prob_nf = np.stack(said, axis=1)
@@ -112,6 +116,11 @@ class Predictor:
         return [self.calibrators[finding] for finding in self.bundle.findings]
 
 
+def _answer(engine: Engine, positions: NDArray[np.intp], image_nchw: NDArray[np.float32]) -> Answer:
+    output = engine(image_nchw)
+    return Answer(positions, image_nchw, output.logit_nf, output.feature_nchw, engine.name)
+
+
 def predict(
     bundle: Bundle,
     cohort: Cohort,
@@ -126,7 +135,7 @@ def predict(
     With a policy of abstention the predictions say which films are referred, and why; they have a
     probability and a decision all the same.
 
-    engine: None opens the bundle's own
+    engine: None opens the one that the bundle carries
     quarantine: takes the films that cannot be read, whose rows the predictions then lack; without
         one the first of them ends the run
     progress: called with the images done and the images in all
@@ -222,7 +231,7 @@ def engine_logits(
     read = read_batches(cohort, steps, batches, quarantine=quarantine)
     for positions, batch in zip(batches, read, strict=True):
         if len(batch.positions):
-            answer = Answer(batch.positions, batch.image_nchw, *engine(batch.image_nchw))
+            answer = _answer(engine, batch.positions, batch.image_nchw)
             if logit_nf is None:
                 logit_nf = np.full((len(cohort), answer.logit_nf.shape[1]), np.nan)
             logit_nf[batch.positions] = answer.logit_nf

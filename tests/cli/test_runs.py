@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hilum.bundle import MANIFEST, Bundle, _seal
+from hilum.bundle import MANIFEST, Bundle, seal_of
 from hilum.cli import run as hilum
 from hilum.data.sources.phantom import phantom_cohort
 from hilum.errors import TrainingError
@@ -57,7 +57,7 @@ def rewritten(bundle: Path, **values: Any) -> None:
     """The same bundle with other words in its manifest."""
     manifest = json.loads((bundle / MANIFEST).read_text()) | values
     del manifest["digest"]
-    manifest["digest"] = _seal(manifest)
+    manifest["digest"] = seal_of(manifest)
     (bundle / MANIFEST).write_text(json.dumps(manifest))
 
 

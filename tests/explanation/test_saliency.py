@@ -7,19 +7,20 @@ import torch
 from hilum.bundle import Bundle
 from hilum.data.cohort import Cohort
 from hilum.data.preprocessing import CentreSquare, PadSquare, Resize, shown
-from hilum.engines import open_engine
+from hilum.engines import carried_engine
 from hilum.explanation.gradients import attribute
 from hilum.explanation.grid import Grid, grid_of_engine
 from hilum.explanation.head import head_of
-from hilum.explanation.network import classifier_of, feature_layer, members_of
+from hilum.explanation.network import feature_layer, members_of
 from hilum.explanation.saliency import GradCam, on_film
 from hilum.predict import engine_logits, predict
+from hilum.rebuilding import classifier_of
 
 
 def inputs_of(bundle: Bundle, cohort: Cohort) -> np.ndarray:
     taken: list[np.ndarray] = []
     engine_logits(
-        open_engine(bundle),
+        carried_engine(bundle),
         bundle.manifest.preprocessing,
         cohort,
         look=lambda answer: taken.append(np.array(answer.image_nchw)),

@@ -13,6 +13,7 @@ from hilum.cli.compare import compare
 from hilum.cli.data import data_app
 from hilum.cli.evaluate import evaluate
 from hilum.cli.explain import explain
+from hilum.cli.export import export
 from hilum.cli.generalise import generalise
 from hilum.cli.monitor import monitor
 from hilum.cli.novelty import novelty
@@ -56,6 +57,7 @@ app.command()(evaluate)
 app.command()(validate)
 app.command()(predict)
 app.command()(explain)
+app.command()(export)
 app.command()(stress)
 app.command()(novelty)
 app.command()(generalise)

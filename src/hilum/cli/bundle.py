@@ -20,18 +20,22 @@ def show(bundle: _Bundle, as_json: Json = False) -> None:
 
     Example: hilum bundle show models/pneumoniamnist
     """
+    from hilum.cli.export import in_words
     from hilum.cli.show import print_json
+    from hilum.engines import CARRIED, exported_engines, fastest
     from hilum.estimates import Estimate
     from hilum.foreign import open_model
 
     loaded = open_model(bundle)
     manifest = loaded.manifest
+    exported = exported_engines(loaded)
     if as_json:
         print_json(
             {
                 "digest": loaded.digest,
                 **manifest.model_dump(mode="json"),
                 "openings": loaded.openings(),
+                "engines": {name: each.record.model_dump() for name, each in exported.items()},
             }
         )
         return
@@ -74,6 +78,16 @@ def show(bundle: _Bundle, as_json: Json = False) -> None:
         else f"a bundle of schema {manifest.schema_version}"
     )
     print(f"  refers: {f'never: {never}' if policy is None else policy.in_words()}")
+    agreement = manifest.engine.agreement
+    if CARRIED not in exported and agreement is not None:
+        print(
+            f"  engine {CARRIED}: carried; against torch on {agreement.n:,} {agreement.role} films "
+            f"a probability moves by up to {agreement.largest_probability_difference:.2g}"
+        )
+    for name, engine in exported.items():
+        print(f"  engine {name}: {in_words(engine)}")
+    if exported:
+        print(f"  'hilum predict' runs {fastest(loaded)} on this machine")
     for role, facts in manifest.roles.get("roles", {}).items():
         print(f"  role {role}: {facts['n']:,} images")
     for role, findings in manifest.figures.items():
@@ -93,11 +107,12 @@ def show(bundle: _Bundle, as_json: Json = False) -> None:
 
 @bundle_app.command()
 def verify(bundle: _Bundle, as_json: Json = False) -> None:
-    """Check schema and every file's digest.
+    """Check schema and every file's digest, and those of engines exported beside them.
 
     Example: hilum bundle verify models/pneumoniamnist
     """
     from hilum.cli.show import print_json
+    from hilum.engines import exported_engines
     from hilum.errors import HilumError
     from hilum.foreign import open_model
 
@@ -108,7 +123,19 @@ def verify(bundle: _Bundle, as_json: Json = False) -> None:
             "a model made elsewhere holds no digests to verify",
             remedy="'hilum bundle show' tells its own digest",
         )
+    engines = list(exported_engines(loaded))
     if as_json:
-        print_json({"bundle": str(loaded.folder), "digest": loaded.digest, "whole": True})
+        print_json(
+            {
+                "bundle": str(loaded.folder),
+                "digest": loaded.digest,
+                "whole": True,
+                "engines": engines,
+            }
+        )
     else:
-        print(f"{loaded.folder}: whole, {len(loaded.manifest.files) + 1} files, {loaded.digest}")
+        beside = f", and the engines {', '.join(engines)}" if engines else ""
+        print(
+            f"{loaded.folder}: whole, {len(loaded.manifest.files) + 1} files, "
+            f"{loaded.digest}{beside}"
+        )

@@ -10,6 +10,7 @@ import typer
 from hilum.cli.options import (
     AllowSeen,
     Data,
+    EngineName,
     Group,
     Json,
     KeepIds,
@@ -88,6 +89,7 @@ def evaluate(
         Path | None,
         typer.Option(metavar="DIR", help="Lung masks, named as the films are, to align maps by."),
     ] = None,
+    engine: EngineName = None,
     role: Annotated[
         str | None,
         typer.Option(
@@ -120,7 +122,14 @@ def evaluate(
     if predictions is not None:
         options.refuse_beside(
             "--predictions",
-            {"BUNDLE": bundle, "--on": on, "--data": data, "--option": option, "--lungs": lungs},
+            {
+                "BUNDLE": bundle,
+                "--on": on,
+                "--data": data,
+                "--option": option,
+                "--lungs": lungs,
+                "--engine": engine,
+            },
         )
         options.refuse_outside("--threshold", [] if threshold is None else [threshold], ends=True)
         judging.evaluate_predictions(
@@ -147,6 +156,7 @@ def evaluate(
             prevalences=prevalence or (),
             by=by,
             lungs=lungs,
+            engine=engine,
             as_json=as_json,
         )
     else:

@@ -25,6 +25,7 @@ from hilum.cli.options import (
 if TYPE_CHECKING:
     from hilum.bundle import Bundle
     from hilum.data.reading import Quarantine
+    from hilum.engines import Engine
     from hilum.explanation.evidence import Evidence
     from hilum.explanation.explaining import Explanation
     from hilum.explanation.report import Settings
@@ -225,6 +226,7 @@ def explain_films(
     out: Path,
     *,
     quarantine: Quarantine,
+    engine: Engine | None = None,
     method: Method | None = None,
     layer: str | None = None,
     calibrate: Evidence | None = None,
@@ -254,13 +256,14 @@ def explain_films(
             evidence.cohort,
             method=method,
             layer=layer,
+            engine=engine,
             quarantine=quarantine,
             progress=progress,
         )
     evidence = evidence.of_films(found.cohort)
     known = None
     if calibrate is not None:
-        others = run(bundle, calibrate.cohort, method=method, layer=layer)
+        others = run(bundle, calibrate.cohort, method=method, layer=layer, engine=engine)
         known = (others, calibrate.of_films(others.cohort))
     with counting("drawing", "films") as progress:
         told = write_explanation(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hilum.bundle import Bundle
     from hilum.cli.images import Seen
     from hilum.data.cohort import Cohort
+    from hilum.engines import Engine
     from hilum.evaluation import Deployment, Evaluation, Predictions
     from hilum.evaluation.foreign import Headers
     from hilum.evaluation.report import Supplement
@@ -47,17 +48,20 @@ def evaluate_on(
     prevalences: Sequence[float],
     by: Sequence[GroupBy] | None,
     lungs: Path | None = None,
+    engine: str | None = None,
     as_json: bool,
 ) -> None:
     """Evaluate the bundle at `path` on `SOURCE[:ROLE]`, by default its own source, role test."""
     from hilum.cli.images import asked_for
     from hilum.columns import SUBGROUPS
+    from hilum.engines import open_engine
     from hilum.errors import HilumError
     from hilum.foreign import open_model
 
     if path.suffix.lower() in (".csv", ".parquet"):
         raise HilumError(path, "is no bundle", remedy=f"hilum evaluate --predictions {path}")
     bundle = open_model(path)
+    running = open_engine(bundle, engine) if engine else None
     settings, role = asked_for(bundle, on, options)
     for group in by or ():
         if group.column not in SUBGROUPS:
@@ -77,6 +81,7 @@ def evaluate_on(
             prevalences=prevalences,
             by=by,
             lungs=lungs,
+            engine=running,
             as_json=as_json,
         )
 
@@ -93,6 +98,7 @@ def evaluate_bundle(
     prevalences: Sequence[float] = (),
     by: Sequence[GroupBy] | None = None,
     lungs: Path | None = None,
+    engine: Engine | None = None,
     as_json: bool,
 ) -> None:
     """Predict and evaluate one role of a cohort, write the report, and print the figures.
@@ -100,10 +106,12 @@ def evaluate_bundle(
     lungs: a folder of lung masks, by which the report aligns the films that it shows maps of
     settings: how the cohort was opened, and is shared among the roles; None: as the bundle's own
     seen: what is done with images that the bundle was made from; the report says so
+    engine: None is the one that the bundle carries; of another the report says so
     """
     from hilum.cli.images import images_of_role
     from hilum.data.reading import Quarantine
     from hilum.data.seen import pseudonymised
+    from hilum.engines import CARRIED
     from hilum.explanation.evidence import masks_in
     from hilum.predict import predict
 
@@ -115,7 +123,11 @@ def evaluate_bundle(
         chosen = pseudonymised(chosen, bundle.manifest.salt)
     quarantine = Quarantine(len(chosen), settings.broken_limit)
     with counting("predicting", "images") as progress:
-        predictions = predict(bundle, chosen, quarantine=quarantine, progress=progress)
+        predictions = predict(
+            bundle, chosen, engine=engine, quarantine=quarantine, progress=progress
+        )
+    if engine is not None and engine.name != CARRIED:
+        warnings.append(f"by the engine {engine.name}, not by the one that the bundle carries")
     if quarantine.broken:
         tell_broken(quarantine.broken)
         warnings.append(left_out(len(quarantine.broken)))
@@ -129,7 +141,7 @@ def evaluate_bundle(
         source=chosen.name,
         role=role,
         image_of=chosen.radiograph,
-        supplement=where_it_looks(bundle, chosen, masks),
+        supplement=where_it_looks(bundle, chosen, masks, engine),
         prevalences=prevalences,
         by=by,
         warnings=warnings,
@@ -147,7 +159,12 @@ def refuse_inside(out: Path, bundle: Bundle, flag: str = "--out") -> None:
         raise HilumError(out, "lies inside the bundle", remedy=f"name another folder with {flag}")
 
 
-def where_it_looks(bundle: Bundle, films: Cohort, lung_masks: Mapping[int, Path]) -> Supplement:
+def where_it_looks(
+    bundle: Bundle,
+    films: Cohort,
+    lung_masks: Mapping[int, Path],
+    engine: Engine | None = None,
+) -> Supplement:
     """The section of the report on maps; of many films a part, drawn by lot, stands for all."""
     from hilum.cli.explain import settings_of
     from hilum.cli.given import say_what_is_known
@@ -160,7 +177,7 @@ def where_it_looks(bundle: Bundle, films: Cohort, lung_masks: Mapping[int, Path]
     some = films.where(drawn_by_lot(len(films)))
     with counting("explaining", "images") as progress:
         try:
-            found = explain(bundle, some, progress=progress)
+            found = explain(bundle, some, engine=engine, progress=progress)
         except BundleError as error:  # no head on pooled features: all else can be said
             return without_maps(bundle.findings, str(error))
     evidence = Evidence(found.cohort, lung_masks=lung_masks)

@@ -49,6 +49,14 @@ Option = Annotated[
         help="How the source is read: a key of a recipe's \\[data], e.g. columns.label=finding.",
     ),
 ]
+EngineName = Annotated[
+    str | None,
+    typer.Option(
+        "--engine",
+        metavar="NAME",
+        help="Engine that answers, such as openvino-int8: see 'hilum bundle show'.",
+    ),
+]
 KeepIds = Annotated[
     bool,
     typer.Option(

@@ -37,14 +37,14 @@ def check_sanity(
     from hilum.cli.explain import layer_errors
     from hilum.cli.show import counting, say
     from hilum.data.reading import Quarantine
-    from hilum.engines import open_engine
+    from hilum.engines import carried_engine
     from hilum.errors import BundleError, DataError
     from hilum.explanation.explaining import explain
-    from hilum.explanation.network import classifier_of
     from hilum.explanation.saliency import same_maps
     from hilum.explanation.sanity import checks, label_check
     from hilum.explanation.sanity_picture import write_sanity
     from hilum.predict import engine_logits
+    from hilum.rebuilding import classifier_of
     from hilum.units import units_of
     from hilum.writing import replacing
 
@@ -70,7 +70,7 @@ def check_sanity(
     some = explained.cohort
     taken: list[NDArray[np.float32]] = []
     engine_logits(
-        open_engine(bundle),
+        carried_engine(bundle),
         bundle.manifest.preprocessing,
         some,
         look=lambda answer: taken.append(np.array(answer.image_nchw)),

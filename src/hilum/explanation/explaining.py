@@ -12,7 +12,7 @@ from typing import Protocol
 from hilum.bundle import Bundle
 from hilum.data.cohort import Cohort
 from hilum.data.reading import Quarantine
-from hilum.engines import Engine, open_engine
+from hilum.engines import Engine, carried_engine
 from hilum.errors import BundleError
 from hilum.evaluation.predictions import Predictions
 from hilum.explanation.head import head_of
@@ -50,18 +50,19 @@ def explain(
     *,
     method: Method = "grad_cam",
     layer: str | None = None,
+    engine: Engine | None = None,
     quarantine: Quarantine | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Explanation:
     """Predict every film and say where its logits come from.
 
     method, layer: Grad-CAM at the last feature map and occlusion need no torch; all else does
-    quarantine, progress: as for `predict`
+    engine, quarantine, progress: as for `predict`
     Raises what `predict` raises, BundleError where the method does not fit the network, ValueError
     for a layer that is not there.
     """
     quarantine = quarantine or Quarantine(len(cohort))
-    engine = open_engine(bundle)
+    engine = engine or carried_engine(bundle)
     collector = _collector(bundle, engine, len(cohort), method, layer)
     predictions = predict(
         bundle, cohort, engine=engine, quarantine=quarantine, progress=progress, look=collector

@@ -21,7 +21,6 @@ from hilum.bundle import Bundle
 from hilum.explanation.grid import Grid, placed
 from hilum.explanation.network import (
     as_films,
-    classifier_of,
     feature_layer,
     grid_of_layer,
     layer_of,
@@ -31,6 +30,7 @@ from hilum.explanation.saliency import LAST, Method, Saliency
 from hilum.model.classifier import Classifier
 from hilum.model.ensemble import Ensemble
 from hilum.predict import Answer
+from hilum.rebuilding import classifier_of
 
 STEPS = 32  # of integrated gradients, from the black film to the film
 _PATCHES = 14  # cells along a side for methods on pixels; occlusion covers two by two in turn

@@ -42,6 +42,14 @@ class Head:
         added = np.matmul(self.weight_fc, flat_ncp) / (height * width)
         return np.asarray(added.reshape(n, -1, height, width), dtype=np.float32)
 
+    def magnitude(self, feature_nchw: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the parts of each logit add up to without their signs, shape (n, f).
+
+        It bounds what rounding of the parts can do to the sum.
+        """
+        pooled_nc = np.abs(feature_nchw).mean(axis=(2, 3))
+        return np.asarray(pooled_nc @ np.abs(self.weight_fc).T, dtype=np.float32)
+
 
 def head_of(bundle: Bundle, channels: int) -> Head:
     """The head of a bundle's classifier; of an ensemble, that of the mean of its members' logits.
@@ -69,11 +77,19 @@ def head_of(bundle: Bundle, channels: int) -> Head:
 
 
 def refuse_other_head(
-    bundle: Bundle, head: Head, added_nfhw: NDArray[np.float32], logit_nf: NDArray[np.float32]
+    bundle: Bundle,
+    head: Head,
+    added_nfhw: NDArray[np.float32],
+    logit_nf: NDArray[np.float32],
+    *,
+    slack: float | NDArray[np.float32] = 0.0,
 ) -> None:
-    """Raise BundleError where the map and the bias do not add up to the engine's logit."""
+    """Raise BundleError where the map and the bias do not add up to the engine's logit.
+
+    slack: what the sum may be off by for the engine's rounding, a number or shape (n, f)
+    """
     summed_nf = added_nfhw.sum(axis=(2, 3)) + head.bias_f
-    if not np.allclose(summed_nf, logit_nf, rtol=1e-3, atol=1e-3):
+    if not np.all(np.abs(summed_nf - logit_nf) <= 1e-3 + 1e-3 * np.abs(logit_nf) + slack):
         raise _no_head(bundle)
 
 

@@ -1,6 +1,6 @@
-"""A bundle's classifier as a torch network again, for what has to be differentiated or altered.
+"""Layers of a torch network by name, and where on a film the cells of their maps stand.
 
-Its answers for use come from the engine, by way of `hilum.predict`.
+A bundle's network is made again by `hilum.rebuilding`.
 """
 
 from __future__ import annotations
@@ -10,51 +10,12 @@ import warnings
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import Tensor, nn
 
-from hilum.bundle import WEIGHTS, Bundle
-from hilum.errors import BundleError
 from hilum.explanation.grid import Grid, grid_of_model
-from hilum.model.backbones import make_backbone
 from hilum.model.classifier import Classifier
 from hilum.model.ensemble import Ensemble
 from hilum.openvino_runtime import openvino, passes
-from hilum.recipe import Recipe
-
-
-def classifier_of(bundle: Bundle) -> Classifier | Ensemble:
-    """The network with the bundle's weights, in evaluation mode, on the CPU.
-
-    Raises BundleError where the weights do not fit what the recipe says, RecipeError where timm no
-    longer knows the backbone.
-    """
-    recipe = Recipe.model_validate(bundle.manifest.recipe)
-    count = recipe.train.members if recipe.train.combine == "ensemble" else 1
-    members = [
-        Classifier(
-            make_backbone(
-                bundle.manifest.backbone.name,
-                len(bundle.findings),
-                weights="none",
-                dropout=0.0,
-                features=recipe.model.features,
-            )
-        )
-        for _ in range(count)
-    ]
-    try:
-        state = load(bundle.read(WEIGHTS))
-        for k, member in enumerate(members):
-            own = f"{k}." if count > 1 else ""
-            member.network.load_state_dict(
-                {n.removeprefix(own): tensor for n, tensor in state.items() if n.startswith(own)}
-            )
-    except (SafetensorError, RuntimeError) as error:
-        line = str(error).splitlines()[0]
-        raise BundleError(bundle.folder / WEIGHTS, f"does not fit its recipe ({line})") from error
-    return (members[0] if count == 1 else Ensemble(members)).eval()
 
 
 def members_of(classifier: Classifier | Ensemble) -> list[Classifier]:

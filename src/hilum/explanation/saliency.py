@@ -29,6 +29,8 @@ NAMES: Mapping[Method, str] = {
     "integrated_gradients": "Integrated gradients",
     "occlusion": "Occlusion",
 }
+# A head in bf16 keeps 8 bits of each number that it adds; int8 engines keep theirs in fp32.
+_BF16 = np.float32(2.0**-8)
 LAST = "last feature map"  # that the head pools, whatever its network calls it
 
 
@@ -94,7 +96,12 @@ class GradCam:
             findings = len(self.bundle.findings)
             self._map_nfhw = np.full((self.n, findings, height, width), np.nan, np.float32)
         added_nfhw = self._head.adds(answer.feature_nchw)
-        refuse_other_head(self.bundle, self._head, added_nfhw, answer.logit_nf)
+        slack = (
+            _BF16 * self._head.magnitude(answer.feature_nchw)
+            if answer.engine == "openvino-bf16"
+            else 0.0
+        )
+        refuse_other_head(self.bundle, self._head, added_nfhw, answer.logit_nf, slack=slack)
         self._map_nfhw[answer.positions] = added_nfhw
 
     def saliency(self) -> Saliency:

@@ -20,7 +20,7 @@ from hilum.data.grey import Grey, as_float
 from hilum.data.pixels import Pixels
 from hilum.data.preprocessing import Step, shown
 from hilum.data.resampling import resample
-from hilum.engines import open_engine
+from hilum.engines import carried_engine
 from hilum.estimates import Estimate
 from hilum.evaluation.comparison.paired_tests import paired_delong
 from hilum.evaluation.intervals import delong
@@ -88,7 +88,7 @@ def probe(
     evidence: of these films, for their lungs; units: of these films
     Raises what `predict` raises.
     """
-    engine, steps = open_engine(bundle), bundle.manifest.preprocessing
+    engine, steps = carried_engine(bundle), bundle.manifest.preprocessing
     f = bundle.findings.index(finding)
     y_n = cohort.label_nf[:, cohort.findings.index(finding)]
     pooled: list[NDArray[np.float32]] = []

@@ -74,6 +74,18 @@ def with_views(classifier: Classifier | Ensemble, kind: Kind) -> Network:
     return classifier if kind == "one" else Views(classifier, kind).eval()
 
 
+class TwoOutputs(nn.Module):
+    """A network as its engines run it: films → logits, and the feature map that the head pools."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image_nchw: Tensor) -> tuple[Tensor, Tensor]:
+        feature_nchw = self.network.feature_map(image_nchw)
+        return self.network.head(feature_nchw), feature_nchw
+
+
 def _moved(down: int, across: int) -> Callable[[Tensor], Tensor]:
     def view(image_nchw: Tensor) -> Tensor:
         height, width = image_nchw.shape[-2:]

@@ -18,7 +18,7 @@ from hilum.data.cohort import Cohort
 from hilum.data.faults import FaultyPixels
 from hilum.data.pixels import RememberedPixels
 from hilum.data.reading import Quarantine
-from hilum.engines import open_engine
+from hilum.engines import carried_engine
 from hilum.errors import BundleError, DataError
 from hilum.estimates import Estimate
 from hilum.evaluation.intervals import Resampling, delong, percentile
@@ -161,7 +161,7 @@ def _asked(bundle: Bundle, policy: Policy, cohort: Cohort, quarantine: Quarantin
         said.append(policy.look(image_nhw, answer.feature_nd, answer.logit_nf, MEASURES))
 
     steps = bundle.manifest.preprocessing
-    engine_logits(open_engine(bundle), steps, cohort, quarantine=quarantine, look=look)
+    engine_logits(carried_engine(bundle), steps, cohort, quarantine=quarantine, look=look)
     if not said:
         first = next(iter(quarantine.broken.values()), "it holds none")
         raise DataError(cohort.name, f"no film can be read; {first}")

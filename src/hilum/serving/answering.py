@@ -17,7 +17,7 @@ from hilum.abstention import REASONS
 from hilum.bundle import NOT_A_DEVICE, Bundle
 from hilum.calibration import OperatingPoint
 from hilum.data.preprocessing import shown
-from hilum.engines import Engine
+from hilum.engines import Engine, open_engine
 from hilum.explanation.pictures import COLOURS, LIMIT
 from hilum.explanation.saliency import GradCam, on_film
 from hilum.predict import Answer, Predictor
@@ -67,9 +67,9 @@ class Answerer:
     """A bundle and its engine, answering film after film; for one caller at a time."""
 
     def __init__(self, bundle: Bundle, engine: Engine | None = None) -> None:
-        """Raises BundleError when the engine cannot be run."""
+        """engine: None opens the fastest. Raises BundleError when it cannot be run."""
         self.bundle = bundle
-        self.predictor = Predictor(bundle, engine)
+        self.predictor = Predictor(bundle, engine or open_engine(bundle))
         deployed = bundle.manifest.deployed
         self._points = {f: bundle.operating_points(f)[deployed] for f in bundle.findings}
         self._ages = ages_of(bundle)
@@ -104,6 +104,7 @@ class Answerer:
                     film.image_chw[None],
                     batch.logit_nf[n : n + 1].copy(),
                     batch.feature_nchw[n : n + 1].copy(),
+                    batch.engine,
                 ),
             )
             for n, film in enumerate(films)

@@ -24,7 +24,8 @@ def describe(bundle: Bundle, engine: str, limits: Limits, *, report: bool) -> di
         "engine": {
             "name": engine,
             "input_size": manifest.engine.input_size,
-XX
+            # None of anybody else's model: it came without what it was converted from.
+            "agreement": None if agreement is None else agreement.model_dump(mode="json"),
         },
         "backbone": manifest.backbone.model_dump(mode="json"),
         "preprocessing": [step.model_dump(mode="json") for step in manifest.preprocessing],

@@ -16,20 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hilum.model.classifier import Classifier
-from hilum.model.views import Network
+from hilum.model.views import Network, TwoOutputs
 from hilum.openvino_runtime import openvino
 
 NAME = "model.xml"
-
-
-class _TwoOutputs(nn.Module):
-    def __init__(self, classifier: Network) -> None:
-        super().__init__()
-        self.classifier = classifier
-
-    def forward(self, image_nchw: Tensor) -> tuple[Tensor, Tensor]:
-        feature_nchw = self.classifier.feature_map(image_nchw)
-        return self.classifier.head(feature_nchw), feature_nchw
 
 
 class _Pooled(nn.Module):
@@ -48,7 +38,7 @@ def export_engine(classifier: Network, size: int, folder: Path) -> tuple[bytes, 
     Weights stay fp32. Returns what was written, network and weights. Raises OSError when it
     cannot be written.
     """
-    model = _converted(_TwoOutputs(classifier), size)
+    model = _converted(TwoOutputs(classifier), size)
     model.inputs[0].get_tensor().set_names({"image_nchw"})
     for output, name in zip(model.outputs, ("logit_nf", "feature_nchw"), strict=True):
         output.get_tensor().set_names({name})

@@ -14,6 +14,7 @@ from hilum.data.cohort import Cohort
 from hilum.data.fingerprints import pixel_digest
 from hilum.data.pixels import FilePixels
 from hilum.data.reading import Quarantine
+from hilum.engines import Engine
 from hilum.evaluation.predictions import Predictions
 from hilum.observing import observe
 from hilum.robustness.monitoring.record import append, lines_of
@@ -24,6 +25,7 @@ def answer_on_record(
     cohort: Cohort,
     folder: Path,
     *,
+    engine: Engine,
     quarantine: Quarantine,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Predictions:
@@ -31,9 +33,9 @@ def answer_on_record(
 
     Raises what `observe` and `append` raise.
     """
-    observed = observe(bundle, cohort, quarantine=quarantine, progress=progress)
+    observed = observe(bundle, cohort, engine=engine, quarantine=quarantine, progress=progress)
     digests = film_digests(cohort.where(quarantine.readable_n))
-    append(folder, lines_of(bundle, observed, digests, datetime.now(UTC)))
+    append(folder, lines_of(bundle, observed, digests, datetime.now(UTC), engine.name))
     return observed.predictions
 
 

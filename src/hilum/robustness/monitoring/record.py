@@ -49,6 +49,7 @@ class Line(_Part):
     time: of the answer; bundle: its digest; input: SHA-256 of the film
     refer: None, or in a word why the film was referred to a person: gate, novelty, conformal
     appearance: the five ATTRIBUTES; feature: `feature_summary`
+    engine: that answered, such as `openvino-f32`; None in lines from before there were others
     """
 
     schema_version: int = SCHEMA
@@ -60,6 +61,7 @@ class Line(_Part):
     appearance: dict[str, float]
     feature: Annotated[tuple[float, ...], Field(min_length=NUMBERS, max_length=NUMBERS)]
     synthetic: bool = False
+    engine: str | None = None
 
 
 @dataclass(frozen=True)
@@ -75,10 +77,12 @@ def lines_of(
     observed: Observed,
     digests: Sequence[str],
     time: datetime,
+    engine: str | None = None,
 ) -> list[Line]:
     """A line for each row of what was observed.
 
     digests: SHA-256 of each film, in hex; time: of the answer, with its zone
+    engine: that answered, by its name
     A film is on record as referred when any of its findings is.
     """
     predictions = observed.predictions
@@ -109,6 +113,7 @@ def lines_of(
             appearance={name: short(observed.appearance[name].iloc[i]) for name in ATTRIBUTES},
             feature=tuple(short(number) for number in number_nk[i]),
             synthetic=predictions.synthetic,
+            engine=engine,
         )
         for i, (digest, reason) in enumerate(zip(digests, reasons, strict=True))
     ]
