@@ -6,6 +6,7 @@ Whether the result is good enough is asked by `agreement`.
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from importlib.util import find_spec
@@ -34,6 +35,8 @@ def quantise(network: tuple[bytes, bytes], image_nchw: NDArray[np.float32], fold
     if find_spec("nncf") is None:
         raise MissingExtraError("--int8", "export", "--to openvino without it")
     some = np.unique(np.linspace(0, len(image_nchw) - 1, min(FILMS, len(image_nchw))).astype(int))
+    # Of torch's, which NNCF imports where it is there: that a machine has a compiler and no GPU.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     with _quietly():
         import nncf  # type: ignore[import-untyped]
 
