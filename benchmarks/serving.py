@@ -143,14 +143,23 @@ def _overload(load: _Load, url: str, films: Path) -> None:
 
 
 def _soak(load: _Load, pid: int, minutes: float) -> None:
+    """Memory comes and goes with the batches: medians of the first and the last minute are told."""
     load(CLIENTS, 30)
-    begun = _resident(pid)
-    found = load(CLIENTS, 60 * minutes)
-    ended = _resident(pid)
-    growth = ended / begun - 1
+    running = load.begin(CLIENTS, 60 * minutes)
+    held = []
+    while running.poll() is None:
+        held.append((time.monotonic(), _resident(pid)))
+        time.sleep(2)
+    found = load.end(running)
+    first, last = held[0][0] + 60, held[-1][0] - 60
+    begun = statistics.median(size for at, size in held if at <= first)
+    ended = statistics.median(size for at, size in held if at >= last)
     print(f"{minutes:g} minutes, {found['requests']:,} requests, {found['not_2xx']} not 2xx,")
     print(f"{found['broken']} broken, p99 {found['p99_ms']:.0f} ms")
-    print(f"memory of all processes {begun >> 20} -> {ended >> 20} MiB ({growth:+.1%})")
+    print(
+        f"memory of all processes, median of the first and the last minute: "
+        f"{begun / 2**20:.0f} -> {ended / 2**20:.0f} MiB ({ended / begun - 1:+.1%})"
+    )
 
 
 class _Load:

@@ -41,10 +41,16 @@ def model_card(manifest: Manifest) -> str:
         "## Before it is used anywhere",
         "",
         "Evaluate it on films of that place and choose the operating point there. It knows nothing "
-        "of patients unlike those it was trained on, and it does not say when it meets one.",
+        f"of patients unlike those it was trained on{_when_it_meets_one(manifest)}.",
         "",
     ]
     return "\n".join(lines)
+
+
+def _when_it_meets_one(manifest: Manifest) -> str:
+    if manifest.abstention is None:
+        return ", and it does not say when it meets one"
+    return ": it refers many of their films to a reader, not all"
 
 
 def _fixed(manifest: Manifest, finding: str) -> list[str]:

@@ -65,8 +65,8 @@ worklist.addEventListener("chosen", (event) => {
 
 function showAnswer(film) {
   at("answer-title").textContent = `Answer: ${film.name}`;
-  // Limits of another bundle than the one that answered would be wrong.
-  const limits = bundle && film.bundle?.digest === bundle.digest ? bundle.findings : [];
+  // Limits of another bundle than the one that answered would be wrong; without a policy none refers.
+  const limits = bundle?.policy && film.bundle?.digest === bundle.digest ? bundle.findings : [];
   const conformal = Object.fromEntries(limits.map((each) => [each.finding, each.conformal]));
   at("answer").replaceChildren(...answerOf(film, { conformal, again: (each) => batch.again(each) }));
 }

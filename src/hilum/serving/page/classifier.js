@@ -108,7 +108,7 @@ function policy(bundle) {
   const rows = [
     ...(bundle.policy ? [["Asked in order", bundle.policy]] : []),
     ...limits.map(({ finding, conformal }) =>
-      [`Prediction set, ${finding}`, `present from ${conformal.present_from.toFixed(3)}, absent to ${conformal.absent_to.toFixed(3)}; covers ${percent(conformal.coverage)} of each class. A film is referred where the set does not hold the decision alone.`]),
+      [`Prediction set, ${finding}`, `present from ${conformal.present_from.toFixed(3)}, absent to ${conformal.absent_to.toFixed(3)}; covers ${percent(conformal.coverage)} of each class. ${bundle.policy ? "A film is referred where the set does not hold the decision alone." : "It refers no film: there is no policy of abstention."}`]),
   ];
   return part("When it refers", rows.length > 0 ? table("When the classifier refers", rows) : el("p", {}, "Never: it has no policy of abstention."));
 }
