@@ -170,7 +170,8 @@ class Process:
     def end(self) -> None:
         if self._process.poll() is None:
             self._process.terminate()
-            assert self._process.wait(30) == 0
+            code = self._process.wait(30)
+            assert code == 0, (code, self.log.read_text()[-2000:])
 
 
 class Orthanc:

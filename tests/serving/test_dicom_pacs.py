@@ -123,42 +123,27 @@ def test_a_server_whose_certificate_is_not_trusted_is_given_nothing(
         service.close()
 
 
-def test_hilum_pull_fetches_answers_sends_and_then_has_nothing_left_to_do(
+def test_hilum_pull_says_what_waits_and_goes_on_with_it_the_next_time(
     archive: Orthanc, small_bundle: Bundle, tmp_path: Path
 ) -> None:
     films = [made_film(n, StudyDate="20260402") for n in range(2)]
     for path in written(tmp_path / "films", films):
         archive.store(path.read_bytes())
-
-    def pulled(*more: str) -> dict[str, dict[str, object]]:
-        done = pull(archive, small_bundle, tmp_path, "--to", archive.web, "--json", *more)
-        assert done.returncode == 0, done.stderr
-        return dict(json.loads(done.stdout))
-
-    first = pulled("--dates", "20260402", "--audit", str(tmp_path / "record"))
-    assert first["pulled"] == {"found": 2, "fetched": 2, "known": 0, "refused": 0}
-    assert (first["queue"]["answered"], first["queue"]["sent"]) == (2, 4)
-    assert [classes(archive, film).count(SR) for film in films] == [1, 1]
-    assert verify(tmp_path / "record").answered == 2
-    again = pulled("--study", str(films[0].StudyInstanceUID))
-    assert again["pulled"] == {"found": 1, "fetched": 0, "known": 1, "refused": 0}
-    assert [classes(archive, film).count(SR) for film in films] == [1, 1]
-
-
-def test_hilum_pull_says_what_waits_when_the_destination_takes_nothing(
-    archive: Orthanc, small_bundle: Bundle, tmp_path: Path
-) -> None:
-    film = made_film(StudyDate="20260403")
-    archive.store(written(tmp_path / "films", [film])[0].read_bytes())
-    wanted = ("--dates", "20260403")
+    record = tmp_path / "record"
+    wanted = ("--dates", "20260402", "--audit", str(record))
     nobody = f"dicom://NOBODY@127.0.0.1:{free_port()}"
-    done = pull(archive, small_bundle, tmp_path, "--to", nobody, "--patience", "2", *wanted)
-    assert done.returncode == 1
-    assert "2 objects to be sent (destination: no connection)" in done.stdout
+    done = pull(archive, small_bundle, tmp_path, "--to", nobody, "--patience", "1", *wanted)
+    assert done.returncode == 1, done.stderr
+    assert "2 films found: 2 fetched, 0 known, 0 not taken" in done.stdout
+    assert "4 objects to be sent (destination: no connection)" in done.stdout
     assert not any(canary in done.stdout + done.stderr for canary in CANARIES)
-    done = pull(archive, small_bundle, tmp_path, "--to", archive.dicom, *wanted)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert classes(archive, film).count(SR) == 1
+    done = pull(archive, small_bundle, tmp_path, "--to", archive.web, "--json", *wanted)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["pulled"] == {"found": 2, "fetched": 0, "known": 2, "refused": 0}
+    assert (said["queue"]["answered"], said["queue"]["sent"]) == (2, 4)
+    assert [classes(archive, film).count(SR) for film in films] == [1, 1]
+    assert (verify(record).answered, verify(record).rejected) == (2, 0)
 
 
 def pull(

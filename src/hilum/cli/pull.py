@@ -72,6 +72,7 @@ def pull(
     from hilum.serving.dicom.pulling import Wanted
     from hilum.serving.dicom.service import DicomService
     from hilum.serving.dicom.settings import DicomSettings
+    from hilum.serving.limits import Limits
     from hilum.serving.service import Service
     from hilum.serving.telling import configure
 
@@ -80,7 +81,11 @@ def pull(
     settings = DicomSettings(folder, destination, None, title=title)
     record = None if audit is None else Audit(audit)
     configure("warning")
-    service = Service(load_bundle(bundle), record=None if record is None else lambda bundle: record)
+    service = Service(
+        load_bundle(bundle),
+        Limits(children=1, batch=1),  # films are answered one after another
+        record=None if record is None else lambda bundle: record,
+    )
     try:
         dicom = DicomService(settings, service)
         try:
