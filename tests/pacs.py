@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import signal
 import socket
 import socketserver
 import ssl
@@ -26,7 +28,6 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import ComputedRadiographyImageStorage, Verification
 
-from hilum.bundle import Bundle
 from hilum.serving.dicom.settings import DicomPeer
 from together import free_port
 
@@ -134,13 +135,14 @@ def until(happened: Callable[[], object], seconds: float = 30.0) -> None:
 
 
 class Process:
-    """`python -m hilum.serving.dicom`, to be killed. What it logs at DEBUG goes to `log`."""
+    """`hilum serve --dicom`, to be killed. What it logs at DEBUG goes to `log`."""
 
-    def __init__(self, bundle: Bundle, folder: Path, to: str, *more: str) -> None:
+    def __init__(self, bundle: Path, folder: Path, to: str, *more: str | Path) -> None:
         self.log = folder.with_suffix(".log")
         self._command = [
-            sys.executable, "-m", "hilum.serving.dicom", str(bundle.folder), "--port", "0",
-            "--to", to, "--folder", str(folder), "--debug", *more,
+            sys.executable, "-m", "hilum", "serve", str(bundle), "--port", "0", "--decoders", "1",
+            "--log", "debug", "--dicom", "0", "--dicom-to", to, "--dicom-folder", str(folder),
+            *map(str, more),
         ]  # fmt: skip
         self.begin()
 
@@ -151,9 +153,15 @@ class Process:
             )
         assert self._process.stdout is not None
         with self._process.stdout as said:
-            line = said.readline()
-        assert line.startswith("port "), self.log.read_text()
-        self.port = int(line.split()[1])
+            self.greeting = said.readline()
+        http = re.search(r"http://\S+", self.greeting)
+        dicom = re.search(r"dicom://HILUM@127.0.0.1:(\d+)", self.greeting)
+        assert http, self.log.read_text()
+        assert dicom, self.greeting
+        self.url, self.port = http[0], int(dicom[1])
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
 
     def kill(self) -> None:
         self._process.kill()
@@ -162,7 +170,8 @@ class Process:
     def end(self) -> None:
         if self._process.poll() is None:
             self._process.terminate()
-            assert self._process.wait(30) == 0
+            code = self._process.wait(30)
+            assert code == 0, (code, self.log.read_text()[-2000:])
 
 
 class Orthanc:

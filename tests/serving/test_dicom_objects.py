@@ -15,13 +15,12 @@ from hilum.abstention import REASONS
 from hilum.bundle import Bundle
 from hilum.data.findings import CHEXPERT, NIH
 from hilum.serving.answering import Answerer, FilmAnswer
-from hilum.serving.decoding import Decoder
 from hilum.serving.dicom.codes import FINDINGS, finding_code, reason_code
 from hilum.serving.dicom.picture import overlay_image, secondary_capture, shown_finding
 from hilum.serving.dicom.quiet import quieten
 from hilum.serving.dicom.report import structured_report
 from hilum.serving.dicom.source import Unusable, read_source
-from hilum.serving.film import Film
+from hilum.serving.film import Film, prepare
 from pacs import CANARIES, lacking, made_film, validated
 
 
@@ -33,9 +32,7 @@ def answerer(small_bundle: Bundle) -> Answerer:
 
 def answered(answerer: Answerer, path: Path) -> tuple[Film, FilmAnswer, Dataset]:
     manifest = answerer.bundle.manifest
-    decoder = Decoder(manifest.reading, manifest.preprocessing)
-    film = decoder.decode(path.read_bytes(), picture=True)
-    decoder.close()
+    film = prepare(path.read_bytes(), manifest.reading, manifest.preprocessing, picture=True)
     return film, answerer.answer([film])[0], read_source(path)
 
 

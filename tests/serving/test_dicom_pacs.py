@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +12,14 @@ import pytest
 from pydicom.dataset import Dataset
 
 from hilum.bundle import Bundle
+from hilum.serving.audit import verify
 from hilum.serving.dicom.pulling import PullError, Wanted
 from hilum.serving.dicom.service import DicomService
 from hilum.serving.dicom.settings import DicomSettings, WebPeer, destination
-from pacs import SC, SR, Orthanc, Process, made_film, need_pacs, orthanc, until, validated
+from hilum.serving.limits import Limits
+from hilum.serving.service import Service
+from pacs import CANARIES, SC, SR, Orthanc, Process, made_film, need_pacs, orthanc, until, validated
+from together import free_port
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +27,13 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
     need_pacs()
     with orthanc(tmp_path_factory.mktemp("orthanc")) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def answering(small_bundle: Bundle) -> Iterator[Service]:
+    running = Service(small_bundle, Limits(children=1))
+    yield running
+    running.close()
 
 
 def storescu(port: int, *paths: Path) -> None:
@@ -43,12 +56,12 @@ def classes(archive: Orthanc, film: Dataset) -> list[str]:
 
 @pytest.mark.parametrize("way", ["C-STORE", "STOW-RS"])
 def test_a_film_of_storescu_comes_to_orthanc_as_valid_objects(
-    archive: Orthanc, small_bundle: Bundle, tmp_path: Path, way: str
+    archive: Orthanc, answering: Service, tmp_path: Path, way: str
 ) -> None:
     film = made_film()
     to = archive.dicom if way == "C-STORE" else archive.web
     service = DicomService(
-        DicomSettings(tmp_path / "queue", destination(to, ca=archive.certificate), 0), small_bundle
+        DicomSettings(tmp_path / "queue", destination(to, ca=archive.certificate), 0), answering
     )
     try:
         storescu(service.port, *written(tmp_path / "films", [film]))
@@ -77,13 +90,13 @@ def test_a_film_of_storescu_comes_to_orthanc_as_valid_objects(
 
 
 def test_films_of_orthanc_are_found_fetched_and_answered(
-    archive: Orthanc, small_bundle: Bundle, tmp_path: Path
+    archive: Orthanc, answering: Service, tmp_path: Path
 ) -> None:
     films = [made_film(n, StudyDate="20260401") for n in range(3)]
     for path in written(tmp_path / "films", films):
         archive.store(path.read_bytes())
     peer = WebPeer(archive.web, ca=archive.certificate)
-    service = DicomService(DicomSettings(tmp_path / "queue", peer, 0), small_bundle)
+    service = DicomService(DicomSettings(tmp_path / "queue", peer, 0), answering)
     try:
         pulled = service.pull(peer, Wanted(dates="20260401", most=2))
         assert (pulled.found, pulled.fetched) == (2, 2)
@@ -97,10 +110,10 @@ def test_films_of_orthanc_are_found_fetched_and_answered(
 
 
 def test_a_server_whose_certificate_is_not_trusted_is_given_nothing(
-    archive: Orthanc, small_bundle: Bundle, tmp_path: Path
+    archive: Orthanc, answering: Service, tmp_path: Path
 ) -> None:
     peer = WebPeer(archive.web)
-    service = DicomService(DicomSettings(tmp_path / "queue", peer, 0), small_bundle)
+    service = DicomService(DicomSettings(tmp_path / "queue", peer, 0), answering)
     try:
         with pytest.raises(PullError, match="cannot be used"):
             service.pull(peer, Wanted(dates="20260401"))
@@ -110,6 +123,39 @@ def test_a_server_whose_certificate_is_not_trusted_is_given_nothing(
         service.close()
 
 
+def test_hilum_pull_says_what_waits_and_goes_on_with_it_the_next_time(
+    archive: Orthanc, small_bundle: Bundle, tmp_path: Path
+) -> None:
+    films = [made_film(n, StudyDate="20260402") for n in range(2)]
+    for path in written(tmp_path / "films", films):
+        archive.store(path.read_bytes())
+    record = tmp_path / "record"
+    wanted = ("--dates", "20260402", "--audit", str(record))
+    nobody = f"dicom://NOBODY@127.0.0.1:{free_port()}"
+    done = pull(archive, small_bundle, tmp_path, "--to", nobody, "--patience", "1", *wanted)
+    assert done.returncode == 1, done.stderr
+    assert "2 films found: 2 fetched, 0 known, 0 not taken" in done.stdout
+    assert "4 objects to be sent (destination: no connection)" in done.stdout
+    assert not any(canary in done.stdout + done.stderr for canary in CANARIES)
+    done = pull(archive, small_bundle, tmp_path, "--to", archive.web, "--json", *wanted)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["pulled"] == {"found": 2, "fetched": 0, "known": 2, "refused": 0}
+    assert (said["queue"]["answered"], said["queue"]["sent"]) == (2, 4)
+    assert [classes(archive, film).count(SR) for film in films] == [1, 1]
+    assert (verify(record).answered, verify(record).rejected) == (2, 0)
+
+
+def pull(
+    archive: Orthanc, bundle: Bundle, folder: Path, *more: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "hilum", "pull", str(bundle.folder), archive.web,
+         "--ca", str(archive.certificate), "--folder", str(folder / "queue"), *more],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("n", [100])
 def test_of_100_studies_and_one_kill_none_is_lost_or_doubled(
@@ -117,7 +163,7 @@ def test_of_100_studies_and_one_kill_none_is_lost_or_doubled(
 ) -> None:
     films = [made_film(seed, side=256, StudyDate="20260501") for seed in range(n)]
     paths = written(tmp_path / "films", films)
-    process = Process(small_bundle, tmp_path / "queue", archive.dicom)
+    process = Process(small_bundle.folder, tmp_path / "queue", archive.dicom)
     try:
         sending = subprocess.Popen(
             ["/usr/bin/storescu", "-aec", "HILUM", "127.0.0.1", str(process.port), *paths],

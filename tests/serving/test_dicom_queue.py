@@ -50,6 +50,8 @@ def test_a_film_that_another_bundle_answered_is_answered_again(queue: Queue) -> 
     key = key_of("1.2.3")
     queue.answer(key, "a", {"r": b"answer"})
     queue.sent("r")
+    assert queue.knows("1.2.3", "a")
+    assert not queue.knows("1.2.3", "b")
     assert not arrived(queue, bundle="a")
     assert arrived(queue, bundle="b")
 
@@ -136,6 +138,6 @@ def test_an_answer_refused_too_often_is_set_aside_and_the_film_stays(
     assert not queue.not_sent("r", "status C000", 0, 2)
     assert queue.not_sent("r", "status C000", 0, 2)
     assert queue.due_results(9) == []
-    assert queue.status()["set_aside"] == {"status C000": 1}
+    assert queue.counts()["set_aside"] == {"status C000": 1}
     queue.remove_delivered(0, 0)
     assert len(list(folder.glob("*/*.dcm"))) == 2

@@ -1,26 +1,67 @@
-"""The DICOM side as a whole, its peers on real sockets of this machine."""
+"""The DICOM side within one process, its peers on real sockets of this machine."""
 
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from pydicom.dataset import Dataset
-from pydicom.uid import generate_uid
+from prometheus_client import CollectorRegistry, generate_latest
 
 from hilum.bundle import Bundle
-from hilum.serving.dicom.service import DicomService, run_dicom
+from hilum.serving.answering import FilmAnswer
+from hilum.serving.dicom import service as service_module
+from hilum.serving.dicom.counts import DicomCounts
+from hilum.serving.dicom.service import DicomService
 from hilum.serving.dicom.settings import DicomSettings
-from pacs import CANARIES, SC, SR, Peer, Process, made_film, send, until
-from together import free_port
+from hilum.serving.limits import Limits
+from hilum.serving.rejection import Kind
+from hilum.serving.service import Service
+from pacs import SC, SR, Peer, made_film, send, until
 
 # pynetdicom leaves the socket of a connection that was refused to the garbage collector.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
 )
+
+
+class Record:
+    """What would be in the audit. fault: it cannot be written."""
+
+    def __init__(self) -> None:
+        self.answered: list[str] = []
+        self.kinds: list[Kind] = []
+        self.fault: OSError | None = None
+
+    def record(self, answers: Sequence[FilmAnswer]) -> None:
+        if self.fault is not None:
+            raise self.fault
+        self.answered += [answer.input for answer in answers]
+
+    def rejected(self, digest: str | None, kind: Kind) -> None:
+        assert digest is not None
+        if self.fault is not None:
+            raise self.fault
+        self.kinds.append(kind)
+
+
+@pytest.fixture(scope="module")
+def shared_record() -> Record:
+    return Record()
+
+
+@pytest.fixture(scope="module")
+def answering(small_bundle: Bundle, shared_record: Record) -> Iterator[Service]:
+    running = Service(small_bundle, Limits(children=1), record=lambda bundle: shared_record)
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def record(shared_record: Record) -> Record:
+    shared_record.__init__()  # type: ignore[misc]
+    return shared_record
 
 
 @pytest.fixture
@@ -31,12 +72,18 @@ def peer() -> Iterator[Peer]:
 
 
 @pytest.fixture
-def service(peer: Peer, small_bundle: Bundle, tmp_path: Path) -> Iterator[DicomService]:
-    running = DicomService(
-        DicomSettings(tmp_path / "queue", peer.address, 0, seconds=5), small_bundle
-    )
+def service(
+    peer: Peer, answering: Service, record: Record, tmp_path: Path
+) -> Iterator[DicomService]:
+    running = DicomService(DicomSettings(tmp_path / "queue", peer.address, 0, seconds=5), answering)
     yield running
     running.close()
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing waits long before it is tried again."""
+    monkeypatch.setattr(service_module, "backoff", lambda failures, rng: 0.02)
 
 
 def test_a_film_comes_back_as_a_report_and_an_overlay_of_its_own_study(
@@ -73,11 +120,11 @@ def test_the_same_film_twice_is_answered_once(service: DicomService, peer: Peer)
     assert set(peer.times.values()) == {1}
 
 
-def test_answers_wait_for_a_destination_that_is_down(small_bundle: Bundle, tmp_path: Path) -> None:
+def test_answers_wait_for_a_destination_that_is_down(answering: Service, tmp_path: Path) -> None:
     archive = Peer()
     archive.end()
     service = DicomService(
-        DicomSettings(tmp_path / "queue", archive.address, 0, seconds=5), small_bundle
+        DicomSettings(tmp_path / "queue", archive.address, 0, seconds=5), answering
     )
     try:
         send(service.port, made_film())
@@ -92,16 +139,16 @@ def test_answers_wait_for_a_destination_that_is_down(small_bundle: Bundle, tmp_p
 
 
 def test_what_the_destination_refuses_for_good_is_set_aside_with_its_reason_and_tried_anew_at_start(
-    peer: Peer, small_bundle: Bundle, tmp_path: Path
+    peer: Peer, answering: Service, tmp_path: Path
 ) -> None:
     settings = DicomSettings(tmp_path / "queue", peer.address, 0, seconds=5, refusals=1)
     peer.status = 0xC123
-    service = DicomService(settings, small_bundle)
+    service = DicomService(settings, answering)
     send(service.port, made_film())
     until(lambda: service.status()["set_aside"] == {"status C123": 2})
     service.close()
     peer.status = 0x0000
-    service = DicomService(settings, small_bundle)
+    service = DicomService(settings, answering)
     until(lambda: len(peer.stored) == 2)
     service.close()
 
@@ -132,90 +179,132 @@ def test_films_after_one_that_cannot_be_read_are_answered(
     until(lambda: len(peer.stored) == 2)
 
 
-class Record:
-    def __init__(self) -> None:
-        self.answered: list[str] = []
-        self.kinds: list[str] = []
-
-    def record(self, answers: object) -> None:
-        self.answered += [answer.input for answer in answers]  # type: ignore[attr-defined]
-
-    def rejected(self, digest: str, kind: str) -> None:
-        self.kinds.append(kind)
-
-
-def test_answers_and_refusals_are_put_on_record(
-    peer: Peer, small_bundle: Bundle, tmp_path: Path
+def test_every_film_is_on_record_once_whatever_became_of_it(
+    service: DicomService, peer: Peer, record: Record
 ) -> None:
-    record = Record()
-    service = DicomService(
-        DicomSettings(tmp_path / "queue", peer.address, 0), small_bundle, audit=record
-    )
+    films = [made_film(1), made_film(2, Rows=0), made_film(3)]
+    send(service.port, *films, films[0])
+    until(lambda: len(peer.stored) == 4 and service.status()["refused"])
+    assert record.kinds == [Kind.UNREADABLE]
+    assert len(record.answered) == len(set(record.answered)) == 2
+
+
+def test_what_cannot_be_recorded_is_neither_answered_nor_refused_but_waits(
+    service: DicomService, peer: Peer, record: Record, at_once: None
+) -> None:
+    record.fault = OSError("no room")
     send(service.port, made_film(1), made_film(2, Rows=0))
-    until(lambda: record.kinds == ["unreadable-film"] and len(record.answered) == 1)
+    until(lambda: service._busy > 3)
+    status = service.status()
+    assert (status["waiting"], status["answered"], status["refused"]) == (2, 0, {})
+    assert peer.stored == {}
+    record.fault = None
+    until(lambda: len(peer.stored) == 2 and service.status()["refused"])
+    assert (len(record.answered), record.kinds) == (1, [Kind.UNREADABLE])
+
+
+def test_films_wait_while_others_fill_the_service(
+    service: DicomService, answering: Service, peer: Peer, record: Record, at_once: None
+) -> None:
+    queue = answering.limits.queue
+    answering.take_on(queue, 0)
+    try:
+        assert send(service.port, made_film()) == [0x0000]
+        until(lambda: service._busy > 3)
+        assert service.status()["waiting"] == 1
+    finally:
+        answering.let_go(queue, 0)
+    until(lambda: len(peer.stored) == 2)
+    assert record.kinds == []
+    assert len(record.answered) == 1
+    assert answering.films == 0
+
+
+def test_a_film_that_fails_its_answer_three_times_is_refused_and_on_record_once(
+    service: DicomService, answering: Service, record: Record, at_once: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    tries = []
+
+    def broken(films: object) -> list[FilmAnswer]:
+        tries.append(1)
+        raise RuntimeError("QUETZALCOATL")
+
+    with answering.line() as line:
+        monkeypatch.setattr(line.answerer, "answer", broken)
+    send(service.port, made_film())
+    until(lambda: service.status()["refused"] == {"failed": 1})
+    assert len(tries) == 3
+    assert (record.answered, record.kinds) == ([], [Kind.FAILED])
+
+
+def test_an_answer_that_no_object_can_be_made_of_is_not_asked_for_again(
+    service: DicomService, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*given: object, **more: object) -> bytes:
+        raise ValueError("QUETZALCOATL")
+
+    monkeypatch.setattr(service_module, "structured_report", broken)
+    send(service.port, made_film())
+    until(lambda: service.status()["refused"] == {"failed": 1})
+    assert (len(record.answered), record.kinds) == (1, [])
+
+
+def test_an_answer_that_there_is_no_room_for_is_kept_once_there_is_and_recorded_once(
+    service: DicomService, peer: Peer, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep, full = service.queue.answer, [OSError("full"), OSError("full")]
+
+    def answer(*given: object) -> None:
+        if full:
+            raise full.pop()
+        keep(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(service.queue, "answer", answer)
+    monkeypatch.setattr(service_module, "_TURN", 0.01)
+    send(service.port, made_film())
+    until(lambda: len(peer.stored) == 2)
+    assert len(record.answered) == 1
+
+
+def test_a_thread_that_has_ended_makes_the_service_not_ready(
+    service: DicomService, answering: Service, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    until(answering.pool.ready)
+    assert answering.why_not_ready() is None
+
+    def broken() -> None:
+        raise ValueError("QUETZALCOATL")
+
+    monkeypatch.setattr(service.queue, "next_film", broken)
+    until(lambda: answering.why_not_ready() == "the DICOM side has ended")
+    assert not service.status()["running"]
+    assert "QUETZALCOATL" not in caplog.text
     service.close()
+    assert answering.why_not_ready() is None
 
 
-def test_it_runs_until_it_is_told_to_stop(peer: Peer, small_bundle: Bundle, tmp_path: Path) -> None:
-    stop, port = threading.Event(), free_port()
-    settings = DicomSettings(tmp_path / "queue", peer.address, port)
-    running = threading.Thread(target=run_dicom, args=(settings, small_bundle, stop))
-    running.start()
-    until(lambda: send(port, made_film()) == [0x0000])
-    stop.set()
-    running.join(30)
-    assert not running.is_alive()
-
-
-def test_after_a_kill_in_the_middle_no_answer_is_lost_or_doubled(
-    peer: Peer, small_bundle: Bundle, tmp_path: Path
+def test_counts_are_shown_to_prometheus_and_go_on_after_the_end(
+    service: DicomService, peer: Peer
 ) -> None:
-    films = [made_film(n) for n in range(6)]
-    process = Process(small_bundle, tmp_path / "queue", f"dicom://ARCHIVE@127.0.0.1:{peer.port}")
-    try:
-        assert send(process.port, *films[:3]) == [0x0000] * 3
-        until(lambda: len(peer.stored) >= 1)
-        process.kill()
-        process.begin()
-        assert send(process.port, *films) == [0x0000] * 6
-        until(lambda: len(peer.stored) == 12, 60)
-    finally:
-        process.end()
-    assert peer.kinds() == sorted([SR, SC] * 6)
-    studies = {str(made.StudyInstanceUID) for made in peer.stored.values()}
-    assert studies == {str(film.StudyInstanceUID) for film in films}
-
-
-def test_nothing_of_a_patient_is_in_logs_at_debug_in_status_or_in_file_names(
-    peer: Peer, small_bundle: Bundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    films = [
-        made_film(1),
-        made_film(2, Rows=0),
-        made_film(3, PatientBirthDate="19010203X", PatientSex="QUETZALCOATL"),
-        _of_another_class(made_film(4)),
-    ]
-    folder = tmp_path / "queue"
-    process = Process(small_bundle, folder, f"dicom://ARCHIVE@127.0.0.1:{peer.port}")
-    try:
-        for film in films:
-            send(process.port, film)
-        until(lambda: len(peer.stored) == 4)
-        peer.end()
-        send(process.port, made_film(5))
-        names = " ".join(str(path) for path in folder.rglob("*"))
-        until(lambda: "destination takes nothing" in process.log.read_text())
-    finally:
-        process.end()
-        peer.begin()
-    database = (folder / "queue.sqlite").read_bytes()
-    uids = [str(film[word].value) for film in films for word in ("SOPInstanceUID", "PatientID")]
-    said = process.log.read_text()
-    assert "film received" in said
-    for canary in (*CANARIES, *uids):
-        assert canary not in said
-        assert canary not in names
-        assert canary.encode() not in database
+    registry = CollectorRegistry()
+    registry.register(DicomCounts(service.status))
+    peer.status = 0xC123
+    send(service.port, made_film(1), made_film(2, Rows=0))
+    until(lambda: service.status()["answered"] == 1 and service.status()["refused"])
+    for _ in range(2):
+        shown = generate_latest(registry).decode()
+        for line in (
+            'hilum_dicom_films{state="received"} 2.0',
+            'hilum_dicom_films{state="answered"} 1.0',
+            'hilum_dicom_films{state="waiting"} 0.0',
+            'hilum_dicom_refused{reason="unreadable-film"} 1.0',
+            'hilum_dicom_objects{state="sending"} 2.0',
+            "hilum_dicom_destination_up 1.0",
+        ):
+            assert line in shown.splitlines()
+        service.close()
 
 
 def test_libraries_say_nothing_even_to_a_root_logger_at_debug(
@@ -225,9 +314,3 @@ def test_libraries_say_nothing_even_to_a_root_logger_at_debug(
         send(service.port, made_film())
         until(lambda: len(peer.stored) == 2)
     assert {record.name for record in caplog.records} <= {"hilum.dicom"}
-
-
-def _of_another_class(film: Dataset) -> Dataset:
-    film.SOPInstanceUID = film.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-    film.SOPClassUID = film.file_meta.MediaStorageSOPClassUID = SC
-    return film

@@ -92,7 +92,7 @@ def test_an_answer_that_is_not_taken_ends_the_pull_in_words(
         fetch(server, queue)
     assert UID not in str(refused.value)
     assert len(Unkind.asked) == 1
-    assert queue.status()["received"] == 0
+    assert queue.counts()["received"] == 0
 
 
 def test_an_object_that_is_no_film_is_refused_and_the_pull_goes_on(

@@ -18,6 +18,7 @@ from hilum.cli.generalise import generalise
 from hilum.cli.monitor import monitor
 from hilum.cli.novelty import novelty
 from hilum.cli.predict import predict
+from hilum.cli.pull import pull
 from hilum.cli.reproduce import reproduce
 from hilum.cli.runs import runs
 from hilum.cli.serve import serve
@@ -63,6 +64,7 @@ app.command()(novelty)
 app.command()(generalise)
 app.command()(monitor)
 app.command()(serve)
+app.command()(pull)
 app.command()(compare)
 app.command()(runs)
 app.add_typer(audit_app, name="audit")

@@ -1,12 +1,17 @@
-"""`hilum serve`: a bundle over HTTP, with a page."""
+"""`hilum serve`: a bundle over HTTP, with a page, and beside a PACS."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from hilum.cli import beside_pacs
+
+if TYPE_CHECKING:
+    from hilum.bundle import Bundle
 
 
 def serve(
@@ -33,6 +38,14 @@ def serve(
         Path | None, typer.Option(metavar="FILE", help="The report.html of an evaluation to show.")
     ] = None,
     log: Annotated[str, typer.Option(help="error, info or debug.")] = "info",
+    dicom: beside_pacs.Port = None,
+    dicom_to: beside_pacs.To = None,
+    dicom_folder: beside_pacs.Folder = None,
+    dicom_title: beside_pacs.Title = None,
+    dicom_host: beside_pacs.Host = None,
+    dicom_caller: beside_pacs.Callers = None,
+    dicom_peer: beside_pacs.Peers = None,
+    dicom_ca: beside_pacs.Authorities = None,
 ) -> None:
     """Serve a bundle over HTTP: answers for PNG, JPEG and DICOM films, and a page at /.
 
@@ -42,6 +55,9 @@ def serve(
     Example: hilum serve models/pneumoniamnist
 
     Example: hilum serve models/pneumoniamnist --host 0.0.0.0 --token-file token --workers 2
+
+    Example: hilum serve models/pneumoniamnist --dicom 11112 --dicom-to
+    dicom://ORTHANC@127.0.0.1:4242 --dicom-folder queue
     """
     from dataclasses import replace
     from importlib.util import find_spec
@@ -54,7 +70,13 @@ def serve(
     if log not in ("error", "info", "debug"):
         raise HilumError("--log", log, expected="error, info or debug")
 
-    from hilum.bundle import find_bundle
+    told = beside_pacs.Told(
+        dicom, dicom_to, dicom_folder, dicom_title, dicom_host, dicom_caller or (),
+        dicom_peer or (), dicom_ca,
+    ).settings()  # fmt: skip
+    if told is not None and workers > 1:
+        raise HilumError("--workers", f"{workers} with --dicom", expected="1, which has the queue")
+
     from hilum.serving.limits import Limits
     from hilum.serving.settings import Settings, address_of, listen
 
@@ -70,8 +92,8 @@ def serve(
         token=_token(token_file),
         report=report,
         level=log,
+        dicom=told,
     )
-    find_bundle(bundle)
     with listen(host, port) as listener:
         from hilum.serving.running import greeting
         from hilum.serving.running import serve as run
@@ -79,8 +101,8 @@ def serve(
 
         address = address_of(listener)
 
-        def ready(loaded: object, engine: str) -> None:
-            print(greeting(address, loaded, engine), flush=True)  # type: ignore[arg-type]
+        def ready(loaded: Bundle, engine: str, films_at: str | None) -> None:
+            print(greeting(address, loaded, engine, films_at), flush=True)
 
         if workers == 1:
             run(settings, listener, ready=ready)

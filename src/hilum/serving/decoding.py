@@ -26,6 +26,7 @@ from hilum.serving.film import Facts, Film
 from hilum.serving.limits import Limits
 from hilum.serving.rejection import Kind, Rejected
 
+_SECRETS = ("HILUM_TOKEN", "HILUM_DICOMWEB_TOKEN")
 _START = 60.0  # seconds that a child may take to import what it needs
 _PIECE = 1 << 20
 # A child's answer is believed within these bounds alone: its codecs may have been overrun.
@@ -53,7 +54,7 @@ class _Child:
         self.socket, other = socket.socketpair()
         with other:
             environment = {
-                **{name: value for name, value in os.environ.items() if name != "HILUM_TOKEN"},
+                **{name: value for name, value in os.environ.items() if name not in _SECRETS},
                 # Each thread of a numerical library takes address space.
                 **{f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")},
             }

@@ -23,6 +23,7 @@ from hilum.serving.answering import NOTICE, FilmAnswer, as_json, overlay
 from hilum.serving.describing import CARD, describe
 from hilum.serving.guard import Door, Guard, problem, problem_of
 from hilum.serving.limits import Limits
+from hilum.serving.line import Line
 from hilum.serving.metrics import CONTENT_TYPE, Metrics
 from hilum.serving.rejection import Kind, Rejected
 from hilum.serving.schemas import (
@@ -34,7 +35,7 @@ from hilum.serving.schemas import (
     completed,
     refusals,
 )
-from hilum.serving.service import Line, Service
+from hilum.serving.service import Service
 from hilum.serving.static import REPORT_POLICY, Page
 from hilum.serving.uploads import Upload, take_in
 

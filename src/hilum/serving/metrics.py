@@ -16,6 +16,7 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 from hilum import __version__
 from hilum.serving.watching import Watch
@@ -115,6 +116,10 @@ class Metrics(Watch):
 
     def swap(self, outcome: str) -> None:
         self._swaps.labels(outcome).inc()
+
+    def show(self, collector: Collector) -> None:
+        """Show what another part of the service counts, where it is the only worker."""
+        self._registry.register(collector)
 
     def exposition(self) -> bytes:
         """All counts in Prometheus' text form; of all workers where they share."""

@@ -12,6 +12,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvicorn
 
@@ -29,14 +30,19 @@ from hilum.serving.service import Service
 from hilum.serving.settings import BACKLOG, LOOPBACK, Settings
 from hilum.serving.telling import configure
 
+if TYPE_CHECKING:
+    from hilum.serving.dicom.service import DicomService
+    from hilum.serving.dicom.settings import DicomSettings
+
 _HEAD_LIMIT = 16 << 10  # bytes of a request's headers
 
 
-def greeting(address: str, bundle: Bundle, engine: str) -> str:
-    """The line that tells that films are welcome."""
+def greeting(address: str, bundle: Bundle, engine: str, dicom: str | None = None) -> str:
+    """The line that tells that films are welcome. dicom: where they are received by C-STORE."""
+    also = "" if dicom is None else f" and {dicom}"
     return (
-        f"hilum serves {bundle.manifest.name} ({bundle.digest[:12]}) at {address} by {engine}. "
-        f"{NOT_A_DEVICE}"
+        f"hilum serves {bundle.manifest.name} ({bundle.digest[:12]}) at {address}{also} "
+        f"by {engine}. {NOT_A_DEVICE}"
     )
 
 
@@ -44,13 +50,13 @@ def serve(
     settings: Settings,
     listener: socket.socket,
     *,
-    ready: Callable[[Bundle, str], None],
+    ready: Callable[[Bundle, str, str | None], None],
     parent: int | None = None,
 ) -> None:
     """Answer until SIGTERM or SIGINT, then answer what was taken on, and return.
 
     SIGHUP: go over to the bundle that stands at the same place by then
-    ready: called with bundle and engine once films are welcome
+    ready: called with bundle, engine and the address of the DICOM side, once films are welcome
     parent: a descriptor whose end of file means the same as SIGTERM
     Raises HilumError when it cannot start.
     """
@@ -67,12 +73,15 @@ def serve(
         record=_record(settings.audit),
         watch=metrics,
     )
+    dicom = None
     try:
         # With a token a name proves nothing, and a proxy has its own.
         door = Door(settings.token, None if settings.token else (*LOOPBACK, settings.host))
         app = app_of(service, metrics, door, report=report)
         if not service.pool.ready(seconds=60):
             raise HilumError("hilum serve", "the processes that decode films do not start")
+        if settings.dicom is not None:
+            dicom = _beside_pacs(settings.dicom, service, metrics)
         config = uvicorn.Config(
             app,
             http=timed(settings.limits.head_time),
@@ -88,11 +97,25 @@ def serve(
             h11_max_incomplete_event_size=_HEAD_LIMIT,
         )
         server = _Server(config)
-        server.begun = lambda: ready(bundle, service.engine)
+        films_at = None if dicom is None else dicom.address
+        server.begun = lambda: ready(bundle, service.engine, films_at)
+        close = dicom.close if dicom is not None else None
         with asyncio.Runner() as runner:
-            runner.run(_run(server, service, settings.bundle, listener, parent))
+            runner.run(_run(server, service, settings.bundle, listener, parent, close))
     finally:
+        if dicom is not None:
+            dicom.close()
         service.close()
+
+
+def _beside_pacs(settings: DicomSettings, service: Service, metrics: Metrics) -> DicomService:
+    # Its libraries take a second to import, and nobody else needs them.
+    from hilum.serving.dicom.counts import DicomCounts
+    from hilum.serving.dicom.service import DicomService
+
+    dicom = DicomService(settings, service)
+    metrics.show(DicomCounts(dicom.status))
+    return dicom
 
 
 class _Server(uvicorn.Server):
@@ -110,19 +133,30 @@ class _Server(uvicorn.Server):
 
 
 async def _run(
-    server: _Server, service: Service, path: Path, listener: socket.socket, parent: int | None
+    server: _Server,
+    service: Service,
+    path: Path,
+    listener: socket.socket,
+    parent: int | None,
+    close: Callable[[], None] | None,
 ) -> None:
+    """close: ends what works beside HTTP, when that begins to end."""
     loop = asyncio.get_running_loop()
-    swaps: set[asyncio.Task[bool]] = set()
+    tasks: set[asyncio.Task[object]] = set()
+
+    def begin(work: Callable[..., object], *given: object) -> None:
+        task = asyncio.create_task(asyncio.to_thread(work, *given))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
     def end() -> None:
+        if close is not None and not service.draining:
+            begin(close)
         service.draining = True
         server.should_exit = True
 
     def swap() -> None:
-        task = asyncio.create_task(asyncio.to_thread(service.swap, path))
-        swaps.add(task)
-        task.add_done_callback(swaps.discard)
+        begin(service.swap, path)
 
     for asked in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(asked, end)
@@ -137,7 +171,7 @@ async def _run(
 
         loop.add_reader(parent, parent_ended)
     await server.serve([listener])
-    await asyncio.gather(*swaps)
+    await asyncio.gather(*tasks)
 
 
 def _engine(bundle: Bundle, threads: int | None) -> Engine:

@@ -5,158 +5,25 @@ Requests are `http`'s business, studies `dicom`'s; processes and signals are lef
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from hilum.bundle import Bundle
-from hilum.data.preprocessing import preprocess
 from hilum.engines import Engine, open_engine
 from hilum.errors import HilumError
 from hilum.foreign import open_model
-from hilum.serving.answering import Answerer, FilmAnswer
-from hilum.serving.batching import Batcher, Record, cannot_record
-from hilum.serving.decoding import Decoder, Pool, Spool
-from hilum.serving.film import Film
+from hilum.serving.batching import Record
+from hilum.serving.decoding import Pool
 from hilum.serving.limits import Limits
+from hilum.serving.line import Line
 from hilum.serving.rejection import Kind, Rejected
 from hilum.serving.watching import Watch
 
 _log = logging.getLogger(__name__)
-Content = bytes | Spool
-_PIECE = 1 << 20
-
-
-class Line:
-    """One bundle at work: its films are decoded, answered and recorded together."""
-
-    def __init__(
-        self,
-        bundle: Bundle,
-        pool: Pool,
-        threads: ThreadPoolExecutor,
-        *,
-        engine: Engine,
-        record: Record | None,
-        watch: Watch,
-    ) -> None:
-        """Warm the engine. Raises BundleError when the bundle's policy cannot be read."""
-        self.bundle, self.record = bundle, record
-        self.answerer = Answerer(bundle, engine)
-        self.decoder = Decoder(bundle.manifest.reading, bundle.manifest.preprocessing, pool)
-        self._threads, self._watch = threads, watch
-        self._decoding, self._users, self._retired = 0, 0, False
-        self._lock = threading.Lock()
-        self._warm(pool.limits.batch)
-        self.batcher = Batcher(
-            self.answerer,
-            pool.limits,
-            record=record,
-            watch=watch,
-            coming=lambda: self._decoding > 0,
-        )
-
-    def answer(self, content: Content, until: float) -> Future[FilmAnswer]:
-        """Have a film answered. The future may raise Rejected. until: of the monotonic clock."""
-        answer: Future[FilmAnswer] = Future()
-        answer.set_running_or_notify_cancel()  # a caller who goes away leaves it to be answered
-
-        def work() -> None:
-            try:
-                self.batcher.put(self._read(content, until, picture=False), until, answer)
-            except Exception as error:  # handed to the caller
-                answer.set_exception(error)
-
-        with self._lock:
-            self._decoding += 1
-        self._threads.submit(work)
-        return answer
-
-    def picture(self, content: Content, until: float) -> Future[Film]:
-        """Have a film read, with its picture. The future may raise Rejected."""
-        with self._lock:
-            self._decoding += 1
-        return self._threads.submit(lambda: self._read(content, until, picture=True))
-
-    def map_of(self, answer: FilmAnswer, finding: str) -> Future[NDArray[np.float32]]:
-        """Have a map made of an answer of this line."""
-        return self._threads.submit(lambda: self.answerer.map_of(answer, finding))
-
-    @contextmanager
-    def used(self) -> Iterator[Line]:
-        """While it is used it goes on, even should another have taken its place."""
-        self.enter()
-        try:
-            yield self
-        finally:
-            self.leave()
-
-    def enter(self) -> None:
-        with self._lock:
-            self._users += 1
-
-    def leave(self) -> None:
-        with self._lock:
-            self._users -= 1
-            last = self._retired and self._users == 0
-        if last:
-            self._end()
-
-    def retire(self) -> None:
-        """Answer those who are here, then end."""
-        with self._lock:
-            self._retired = True
-            last = self._users == 0
-        if last:
-            self._end()
-
-    def _end(self) -> None:
-        # In a thread: the last to leave may be the one who must not wait.
-        threading.Thread(target=self.batcher.close, name="retiring").start()
-
-    def _read(self, content: Content, until: float, *, picture: bool) -> Film:
-        began = time.monotonic()
-        try:
-            return self.decoder.decode(content, picture=picture, until=until)
-        except Rejected as no:
-            if self.record is not None and not picture:
-                self._keep(self.record, content, no.kind)
-            raise
-        finally:
-            with self._lock:
-                self._decoding -= 1
-            self._watch.stage("decode", time.monotonic() - began)
-
-    def _keep(self, record: Record, content: Content, kind: Kind) -> None:
-        try:
-            record.rejected(_digest(content), kind)
-        except (OSError, HilumError) as error:
-            raise cannot_record(error) from error
-
-    def _warm(self, batch: int) -> None:
-        """Let the engine meet the shapes that it will see: its first answer takes longer."""
-        grey_hw = np.random.default_rng(0).integers(0, 255, (256, 256)).astype(np.uint8)
-        image_chw = preprocess(grey_hw, self.bundle.manifest.preprocessing)
-        for films in (1, batch):
-            self.answerer.predictor.run(np.stack([image_chw] * films))
-
-
-def _digest(content: Content) -> str:
-    if isinstance(content, bytes):
-        return hashlib.sha256(content).hexdigest()
-    content.file.seek(0)
-    digest = hashlib.sha256()
-    while piece := content.file.read(_PIECE):
-        digest.update(piece)
-    return digest.hexdigest()
 
 
 class Service:
@@ -182,6 +49,8 @@ class Service:
         self._open_engine, self._open_record = engine, record
         self._lock, self._swapping = threading.Lock(), threading.Lock()
         self._films, self._bytes = 0, 0
+        # What works beside and can fail by itself, each of which says why it has.
+        self.beside: list[Callable[[], str | None]] = []
         self.pool = Pool(self.limits, replaced=self.watch.child_replaced)
         # One more than decode: a map or a picture should not wait for films behind a slow one.
         self._threads = ThreadPoolExecutor(self.limits.children + 1, "films")
@@ -252,7 +121,9 @@ class Service:
             return "ending"
         if self._films >= self.limits.queue:
             return "too many films are waiting"
-        return None if self.pool.ready() else "no process that decodes answers"
+        if not self.pool.ready():
+            return "no process that decodes answers"
+        return next((why for each in self.beside if (why := each())), None)
 
     def swap(self, path: Path) -> bool:
         """Go over to the bundle at `path`, which is verified and warmed beside the one at work.

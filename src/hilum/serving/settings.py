@@ -9,9 +9,13 @@ import ipaddress
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hilum.errors import HilumError
 from hilum.serving.limits import Limits
+
+if TYPE_CHECKING:
+    from hilum.serving.dicom.settings import DicomSettings
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 TOKEN_LEAST = 16
@@ -26,6 +30,7 @@ class Settings:
     audit: folder of the record of all answers; None keeps none
     report: HTML that `/v1/bundle/report` shows
     level: of the log, such as "info"
+    dicom: how films come and go by DICOM; None where they do not
     """
 
     bundle: Path
@@ -37,6 +42,7 @@ class Settings:
     token: str | None = field(default=None, repr=False)
     report: Path | None = None
     level: str = "info"
+    dicom: DicomSettings | None = None
 
     def __post_init__(self) -> None:
         """Raises HilumError for what would not be safe."""

@@ -40,7 +40,7 @@ def serve_by(
     settings: Settings,
     listener: socket.socket,
     *,
-    ready: Callable[[Bundle, str], None],
+    ready: Callable[[Bundle, str, None], None],
 ) -> None:
     """Serve by several processes until SIGTERM or SIGINT, and return when all have ended.
 
@@ -56,7 +56,9 @@ def serve_by(
         threads=max(1, cores // workers),
     )
     with tempfile.TemporaryDirectory(prefix="hilum-metrics-") as counts:
-        _Workers(workers, share, listener, Path(counts)).run(lambda engine: ready(bundle, engine))
+        _Workers(workers, share, listener, Path(counts)).run(
+            lambda engine: ready(bundle, engine, None)
+        )
 
 
 class _Workers:
@@ -155,7 +157,7 @@ def main() -> int:
             serve(
                 settings,
                 listener,
-                ready=lambda _, engine: print(engine, flush=True),
+                ready=lambda _, engine, __: print(engine, flush=True),
                 parent=sys.stdin.fileno(),
             )
         except HilumError as error:

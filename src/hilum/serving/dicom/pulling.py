@@ -82,7 +82,7 @@ def pull(
             if pulled.found == wanted.most:
                 break
             pulled.found += 1
-            if queue.knows(film):
+            if queue.knows(film, bundle):
                 pulled.known += 1
                 continue
             session.limit = most_bytes + _ENVELOPE

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from hilum.errors import HilumError
 
@@ -36,6 +37,25 @@ CREATE INDEX IF NOT EXISTS result_film ON result (film);
 CREATE TABLE IF NOT EXISTS count (name TEXT PRIMARY KEY, n INTEGER NOT NULL);
 """
 _HOUR = 3600.0
+
+
+class Counts(TypedDict):
+    """Counts of a queue, which name nobody.
+
+    received, duplicates, answered, sent: since the folder was made; waiting, sending, set_aside:
+    now, the last by reason; refused: films by kind; oldest_s: age of the oldest film that is not
+    done, None without one. Of films all but sending, sent and set_aside, which are of objects.
+    """
+
+    received: int
+    duplicates: int
+    waiting: int
+    answered: int
+    sending: int
+    sent: int
+    refused: dict[str, int]
+    set_aside: dict[str, int]
+    oldest_s: float | None
 
 
 class QueueError(HilumError):
@@ -66,7 +86,7 @@ class Queue:
         self._inbox, self._outbox = folder / "inbox", folder / "outbox"
         self._refused = folder / "refused"
         self._lock = threading.RLock()
-        self.changed = threading.Event()
+        self.films, self.results = threading.Event(), threading.Event()  # there are new ones
         try:
             for each in (folder, self.arriving, self._inbox, self._outbox, self._refused):
                 each.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -118,8 +138,7 @@ class Queue:
         with self._lock:
             row = self._db.execute("SELECT state, bundle FROM film WHERE key = ?", (key,))
             state, answered_by = row.fetchone() or ("", "")
-            anew = state in ("", "refused") or (state == "done" and answered_by != bundle)
-            if not anew:
+            if not _anew(state, answered_by, bundle):
                 draft.unlink(missing_ok=True)
                 with self._change():
                     self._count("duplicate")
@@ -133,13 +152,14 @@ class Queue:
                 )
                 self._count("received")
             (self._refused / f"{key}.dcm").unlink(missing_ok=True)
-        self.changed.set()
+        self.films.set()
         return True
 
-    def knows(self, sop_instance_uid: str) -> bool:
-        """Whether the film is here or was answered."""
-        found = self._all("SELECT 1 FROM film WHERE key = ?", key_of(sop_instance_uid))
-        return bool(found)
+    def knows(self, sop_instance_uid: str, bundle: str) -> bool:
+        """Whether `take` would drop the film: it is here, or was answered by this bundle."""
+        found = self._all("SELECT state, bundle FROM film WHERE key = ?", key_of(sop_instance_uid))
+        state, answered_by = found[0] if found else ("", "")
+        return not _anew(state, answered_by, bundle)
 
     def next_film(self) -> Due | None:
         """The film that has waited longest, with one try more against it, None without any."""
@@ -201,7 +221,7 @@ class Queue:
                     [(name, key) for name in results],
                 )
                 self._count("answered")
-        self.changed.set()
+        self.results.set()
 
     # Answers
 
@@ -271,13 +291,8 @@ class Queue:
             for (key,) in refused:
                 (self._refused / f"{key}.dcm").unlink(missing_ok=True)
 
-    def status(self) -> dict[str, object]:
-        """How much has come and gone, and what is owed: counts alone.
-
-        received, duplicates, answered, sent: since the folder was made; waiting, sending,
-        set_aside: now, the last by reason; refused: films by kind; oldest_s: age of the oldest
-        film that is not done, None without one
-        """
+    def counts(self) -> Counts:
+        """How much has come and gone, and what is owed."""
         counts: dict[str, int] = dict(self._all("SELECT name, n FROM count"))
         films: dict[str, int] = dict(self._all("SELECT state, COUNT(*) FROM film GROUP BY state"))
         sending = self._all("SELECT COUNT(*) FROM result WHERE state = 'waiting'")[0][0]
@@ -353,6 +368,11 @@ class Queue:
     def _all(self, statement: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
         with self._lock:
             return self._db.execute(statement, values).fetchall()
+
+
+def _anew(state: str, answered_by: str, bundle: str) -> bool:
+    """Whether a film in this state, "" where it is not here, is to be answered when it comes."""
+    return state in ("", "refused") or (state == "done" and answered_by != bundle)
 
 
 def _settle(draft: Path, path: Path) -> None:

@@ -9,6 +9,7 @@ import ipaddress
 import logging
 import sqlite3
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -62,8 +63,10 @@ def admit(
 class Receiver:
     """The listening side, in threads of its own."""
 
-    def __init__(self, settings: DicomSettings, queue: Queue, bundle: str) -> None:
-        """Listen. bundle: digest of the one that answers. Raises DicomSettingsError."""
+    def __init__(
+        self, settings: DicomSettings, port: int, queue: Queue, bundle: Callable[[], str]
+    ) -> None:
+        """Listen. bundle: tells the digest of the one that answers. Raises DicomSettingsError."""
         self._queue, self._bundle = queue, bundle
         ae = AE(settings.title)
         ae.require_called_aet = True
@@ -92,11 +95,11 @@ class Receiver:
             (evt.EVT_ACCEPTED, _tell_refused_contexts),
         ]
         try:
-            self._server = _GuardedServer(settings, ae, handlers, cast(Any, handler))
+            self._server = _GuardedServer(settings, port, ae, handlers, cast(Any, handler))
         except OSError as error:
             raise DicomSettingsError(
                 "dicom port",
-                f"cannot listen on {settings.host}:{settings.port} ({error.strerror})",
+                f"cannot listen on {settings.host}:{port} ({error.strerror})",
                 remedy="choose another port or address",
             ) from None
         ae._servers.append(self._server)
@@ -105,6 +108,11 @@ class Receiver:
     @property
     def port(self) -> int:
         return int(self._server.server_address[1])
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still listens."""
+        return self._server.thread.is_alive()
 
     def close(self) -> None:
         """Let nobody in any more; films on their way are finished or ended."""
@@ -125,7 +133,7 @@ class Receiver:
             new = admit(
                 self._queue,
                 spool.path,
-                self._bundle,
+                self._bundle(),
                 sop_class=str(request.AffectedSOPClassUID),
                 uid=str(request.AffectedSOPInstanceUID),
             )
@@ -151,6 +159,7 @@ class _GuardedServer(ThreadedAssociationServer):
     def __init__(
         self,
         settings: DicomSettings,
+        port: int,
         ae: AE,
         handlers: list[evt.EventHandlerType],
         handler: Any,
@@ -158,12 +167,15 @@ class _GuardedServer(ThreadedAssociationServer):
         self._networks = networks(settings.peers)
         self._most = 2 * settings.associations  # those that will be refused in words among them
         super().__init__(
-            ae, (settings.host, settings.port), settings.title, ae.supported_contexts,
+            ae, (settings.host, port), settings.title, ae.supported_contexts,
             evt_handlers=handlers, request_handler=handler,
         )  # fmt: skip
 
     def begin(self) -> None:
-        threading.Thread(target=self.serve_forever, args=(0.2,), name="dicom", daemon=True).start()
+        self.thread = threading.Thread(
+            target=self.serve_forever, args=(0.1,), name="dicom", daemon=True
+        )
+        self.thread.start()
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         address = ipaddress.ip_address(client_address[0])

@@ -1,119 +1,154 @@
 """The DICOM side at work: films are received, answered and their answers sent, each in a thread.
 
-What is owed stands in `queue`; what is said of a film is `answering`'s.
+What is owed stands in `queue`, sending is `delivering`'s; films are answered by the one service
+that HTTP asks, too.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
+import os
 import random
 import sqlite3
 import threading
-from collections.abc import Sequence
-from typing import Protocol
+import time
+from collections.abc import Callable, Mapping
+from typing import BinaryIO
 
-from hilum.bundle import Bundle
+from pydicom.dataset import Dataset
+
 from hilum.errors import BundleError
-from hilum.serving.answering import Answerer, FilmAnswer
-from hilum.serving.decoding import Decoder
+from hilum.serving.answering import FilmAnswer
+from hilum.serving.decoding import Spool
+from hilum.serving.dicom.delivering import Deliverer, backoff, kind_of
 from hilum.serving.dicom.picture import overlay_image, secondary_capture, shown_finding
 from hilum.serving.dicom.pulling import Pulled, Wanted, pull
-from hilum.serving.dicom.queue import Due, Queue
+from hilum.serving.dicom.queue import Counts, Due, Queue
 from hilum.serving.dicom.quiet import quieten
 from hilum.serving.dicom.receiver import Receiver
 from hilum.serving.dicom.report import structured_report
-from hilum.serving.dicom.sending import STORED, Sender, Unreachable, sender_to
 from hilum.serving.dicom.settings import DicomSettings, WebPeer
 from hilum.serving.dicom.source import read_source
+from hilum.serving.film import Film
+from hilum.serving.line import Line
 from hilum.serving.rejection import Kind, Rejected
+from hilum.serving.service import Service
 
 _log = logging.getLogger("hilum.dicom")
 _TRIES = 3  # of a film that brings down whatever answers it
-_AT_ONCE = 16  # answers in one association
 _TURN = 0.5  # seconds between looks at what has come due
-_WAIT, _LONGEST = 1.0, 300.0
+_LOOK = 0.1  # seconds between looks at whether anything is owed
 _PASSING = (Kind.BUSY, Kind.TIMED_OUT)
+_BUSY_STEPS = 3  # of the wait for a service that has films enough: at most 4 to 8 s
 
 
-class Audit(Protocol):
-    """Keeps the record of what was answered."""
+class Status(Counts):
+    """running: whether the threads live; destination: ok, or why it takes nothing."""
 
-    def record(self, answers: Sequence[FilmAnswer]) -> None: ...
-
-    def rejected(self, digest: str, kind: str) -> None: ...
-
-
-def backoff(failures: int, rng: random.Random) -> float:
-    """Seconds to wait after so many failures in a row: doubled each time, with jitter."""
-    return float(min(_LONGEST, _WAIT * 2.0 ** min(failures, 16)) * rng.uniform(0.5, 1.0))
+    running: bool
+    destination: str
 
 
 class DicomService:
     """Receives, answers and sends from when it is made until it is closed."""
 
-    def __init__(
-        self,
-        settings: DicomSettings,
-        bundle: Bundle,
-        *,
-        decoder: Decoder | None = None,
-        audit: Audit | None = None,
-    ) -> None:
-        """decoder: one of the bundle's, which the caller closes; one of our own without it.
+    def __init__(self, settings: DicomSettings, service: Service) -> None:
+        """service: that answers, which the caller closes after this.
 
-        Raises DicomSettingsError, QueueError or BundleError.
+        Raises DicomSettingsError or QueueError.
         """
         quieten()
-        self.settings, self._bundle, self._audit = settings, bundle, audit
-        manifest = bundle.manifest
-        self._own_decoder = decoder is None
-        self._decoder = decoder or Decoder(manifest.reading, manifest.preprocessing)
-        self._answerer = Answerer(bundle)
+        self.settings, self._service = settings, service
         self._rng = random.Random()  # nosec B311 (jitter, no secret)
-        self._stop = threading.Event()
-        self._peer_fault: str | None = None
+        self._stop, self._closing = threading.Event(), threading.Lock()
+        self._last: Counts | None = None
+        self._busy = 0  # times in a row
         self.queue = Queue(settings.folder)
+        self._receiver: Receiver | None = None
         try:
-            self._receiver = Receiver(settings, self.queue, bundle.digest)
+            if settings.port is not None:
+                self._receiver = Receiver(settings, settings.port, self.queue, self._bundle)
         except BaseException:
             self.queue.close()
             raise
+        self._deliverer = Deliverer(settings, self.queue, self._stop)
         self._threads = [
-            threading.Thread(target=work, name=f"dicom-{work.__name__}", daemon=True)
-            for work in (self._answer_films, self._send_answers)
+            threading.Thread(target=self._run, args=(work,), name=f"dicom-{name}", daemon=True)
+            for name, work in (("answers", self._answer_films), ("sends", self._deliverer.run))
         ]
         for thread in self._threads:
             thread.start()
+        service.beside.append(self.why_not_ready)
 
     @property
     def port(self) -> int:
-        """The port that is listened on."""
-        return self._receiver.port
+        """The port that is listened on; 0 where nobody listens."""
+        return 0 if self._receiver is None else self._receiver.port
 
-    def status(self) -> dict[str, object]:
-        """The queue's counts, whether the threads live, and why the destination takes nothing."""
-        return self.queue.status() | {
-            "running": all(thread.is_alive() for thread in self._threads),
-            "destination": self._peer_fault or "ok",
+    @property
+    def address(self) -> str:
+        """Where films are received: title, host and port."""
+        return f"dicom://{self.settings.title}@{self.settings.host}:{self.port}"
+
+    def status(self) -> Status:
+        """The counts, which stay after the end, and how it stands."""
+        with self._closing:
+            counts = self._last or self.queue.counts()
+        listens = self._receiver is None or self._receiver.alive
+        return {
+            **counts,
+            "running": listens and all(thread.is_alive() for thread in self._threads),
+            "destination": self._deliverer.fault or "ok",
         }
+
+    def why_not_ready(self) -> str | None:
+        """Why films should not be sent here; None when they are welcome."""
+        return None if self.status()["running"] else "the DICOM side has ended"
 
     def pull(self, peer: WebPeer, wanted: Wanted) -> Pulled:
         """Fetch films from a DICOMweb server, to be answered as received ones are."""
         return pull(
-            peer, wanted, self.queue, self._bundle.digest,
+            peer, wanted, self.queue, self._bundle(),
             most_bytes=self.settings.most_bytes, seconds=self.settings.seconds,
         )  # fmt: skip
 
+    def wait(self, patience: float) -> bool:
+        """Until nothing is owed, and True; False once nothing has moved for `patience` seconds."""
+        before, since = None, time.monotonic()
+        while (status := self.status())["waiting"] or status["sending"]:
+            moved = status["answered"], status["sent"], status["refused"], status["set_aside"]
+            now = time.monotonic()
+            if moved != before:
+                before, since = moved, now
+            elif now - since > patience or not status["running"]:
+                return False
+            self._stop.wait(_LOOK)
+        return True
+
     def close(self) -> None:
         """Stop receiving, end what is being done, leave the rest in the queue."""
-        self._receiver.close()
+        if self._stop.is_set():
+            return
         self._stop.set()
+        if self._receiver is not None:
+            self._receiver.close()
+        self.queue.films.set()
+        self.queue.results.set()
         for thread in self._threads:
             thread.join()
-        self.queue.close()
-        if self._own_decoder:
-            self._decoder.close()
+        self._service.beside.remove(self.why_not_ready)
+        with self._closing:
+            self._last = self.queue.counts()
+            self.queue.close()
+
+    def _bundle(self) -> str:
+        return self._service.bundle.digest
+
+    def _run(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:  # its words may quote a film; `running` tells that it ended
+            _log.critical("a thread of the DICOM side ended: %s", type(error).__name__)
 
     # Answering
 
@@ -122,122 +157,113 @@ class DicomService:
             try:
                 due = self.queue.next_film()
                 if due is None:
-                    self.queue.changed.wait(_TURN)
-                    self.queue.changed.clear()
+                    self.queue.films.wait(_TURN)
+                    self.queue.films.clear()
                 else:
                     self._answer(due)
             except (OSError, sqlite3.Error) as error:  # a full disk; the film waits
-                _log.error("queue cannot be used: %s", _kind(error))
+                _log.error("queue cannot be used: %s", kind_of(error))
                 self._stop.wait(5 * _TURN)
 
     def _answer(self, due: Due) -> None:
+        with self._service.line() as line:
+            asked = self._asked(due, line)
+            if asked is None:
+                return
+            answer = asked[1]
+            try:
+                results = _objects(due, line, *asked)
+            except Exception as error:  # what is on record is not answered, and recorded, again
+                _log.error("no objects can be made of an answer: %s", kind_of(error))
+                self.queue.refuse(due.key, Kind.FAILED.type)
+                return
+        self._keep(due, answer, results)
+
+    def _asked(self, due: Due, line: Line) -> tuple[Film, FilmAnswer, Dataset] | None:
+        """The film, its answer and its header; None where it has none, or none yet."""
         if due.tries >= _TRIES:
-            self._give_up(due, "failed")
-            return
+            self._give_up(due, line, Kind.FAILED)
+            return None
         try:
-            answer, results = self._made(due)
+            source = read_source(due.path)
+            film, answer = self._ask(due, line)
         except Rejected as no:
             if no.kind in _PASSING:
-                self.queue.postpone(due.key, backoff(due.tries, self._rng))
+                self._come_again(due)
             else:
-                self._give_up(due, no.kind.type)
+                self._give_up(due, line, no.kind)
+            return None
         except OSError:
             self.queue.postpone(due.key, backoff(due.tries, self._rng))
             raise
         except Exception as error:
             # One film must not end the service. Its words may quote the film; its kind cannot.
-            _log.error("film not answered: %s", _kind(error))
+            _log.error("film not answered: %s", kind_of(error))
             self.queue.retry(due.key, backoff(due.tries, self._rng))
-        else:
-            if self._audit is not None:
-                self._audit.record([answer])
-            self.queue.answer(due.key, answer.bundle, results)
-            _log.info("film answered")
+            return None
+        self._busy = 0
+        return film, answer, source
 
-    def _made(self, due: Due) -> tuple[FilmAnswer, dict[str, bytes]]:
-        film = self._decoder.decode(due.path.read_bytes(), picture=True)
-        source = read_source(due.path)
-        answer = self._answerer.answer([film])[0]
+    def _ask(self, due: Due, line: Line) -> tuple[Film, FilmAnswer]:
+        service = self._service
+        service.take_on(1, 0)  # no bytes: the film stays on disk
         try:
-            map_hw = self._answerer.map_of(answer, shown_finding(answer).finding)
-        except BundleError:  # a head that has no map; the picture goes without
-            map_hw = None
-        report = structured_report(answer, source, name=self._bundle.manifest.name)
-        image = overlay_image(film.picture, map_hw, answer)
-        capture = secondary_capture(image, answer, source)
-        names = {kind: f"{due.key}-{answer.bundle[:12]}-{kind}" for kind in ("sr", "sc")}
-        return answer, {names["sr"]: report, names["sc"]: capture}
-
-    def _give_up(self, due: Due, why: str) -> None:
-        _log.warning("film refused: %s", why)
-        if self._audit is not None:
             with due.path.open("rb") as file:
-                self._audit.rejected(hashlib.file_digest(file, "sha256").hexdigest(), why)
-        self.queue.refuse(due.key, why)
+                return line.read_and_answer(
+                    _spool(file), time.monotonic() + service.limits.deadline
+                )
+        finally:
+            service.let_go(1, 0)
 
-    # Sending
+    def _come_again(self, due: Due) -> None:
+        """The service has films enough: this one waits, and so do those behind it."""
+        wait = backoff(min(self._busy, _BUSY_STEPS), self._rng)
+        self._busy += 1
+        self.queue.postpone(due.key, wait)
+        self._stop.wait(wait)
 
-    def _send_answers(self) -> None:
-        settings, failures = self.settings, 0
-        sender = sender_to(settings.destination, settings.title, settings.seconds)
-        while not self._stop.is_set():
-            wait = _TURN
+    def _keep(self, due: Due, answer: FilmAnswer, results: Mapping[str, bytes]) -> None:
+        """Keep what is on record, however long there is no room: no other film could be, either."""
+        while True:
             try:
-                due = self.queue.due_results(_AT_ONCE)
-                if due:
-                    self._send(sender, due)
-                    self._peer_fault, failures, wait = None, 0, 0.0
-                self.queue.remove_delivered(settings.keep_hours, settings.keep_refused_hours)
-            except Unreachable as error:
-                self._peer_fault = str(error)
-                wait = backoff(failures, self._rng)
-                failures += 1
-                _log.warning("destination takes nothing: %s; again in %.0f s", error, wait)
+                self.queue.answer(due.key, answer.bundle, results)
             except (OSError, sqlite3.Error) as error:
-                _log.error("queue cannot be used: %s", _kind(error))
-                wait = 5 * _TURN
-            self._stop.wait(wait)
+                _log.error("an answer cannot be kept: %s", kind_of(error))
+                if self._stop.wait(5 * _TURN):
+                    self.queue.postpone(due.key, 0)
+                    return
+            else:
+                outcome = "referred" if answer.refer else "answered"
+                self._service.watch.film(outcome, answer.refer or "")
+                _log.info("film answered")
+                return
 
-    def _send(self, sender: Sender, due: Sequence[Due]) -> None:
-        outcomes = sender.send([each.path for each in due])
-        for each in due:
-            try:
-                outcome = next(outcomes)
-            except Unreachable as error:
-                if error.reached:  # the others go first when it is tried again
-                    self.queue.put_off(each.key, backoff(4, self._rng))
-                raise
-            self._note(each, outcome)
-            if self._stop.is_set():
-                break
-        outcomes.close()
-
-    def _note(self, each: Due, outcome: str) -> None:
-        if outcome == STORED:
-            self.queue.sent(each.key)
+    def _give_up(self, due: Due, line: Line, kind: Kind) -> None:
+        try:
+            with due.path.open("rb") as file:
+                line.reject(_spool(file), kind)
+        except Rejected:  # nothing can be recorded at present
+            self._come_again(due)
             return
-        wait = backoff(each.tries + 2, self._rng)
-        dead = self.queue.not_sent(each.key, outcome, wait, self.settings.refusals)
-        _log.warning("answer refused: %s%s", outcome, "; set aside" if dead else "")
+        _log.warning("film refused: %s", kind.type)
+        self.queue.refuse(due.key, kind.type)
+        self._service.watch.film("rejected", kind.type)
 
 
-def run_dicom(
-    settings: DicomSettings,
-    bundle: Bundle,
-    stop: threading.Event,
-    *,
-    decoder: Decoder | None = None,
-    audit: Audit | None = None,
-) -> None:
-    """Run the DICOM side until `stop` is set. Raises as DicomService does."""
-    service = DicomService(settings, bundle, decoder=decoder, audit=audit)
+def _objects(
+    due: Due, line: Line, film: Film, answer: FilmAnswer, source: Dataset
+) -> dict[str, bytes]:
+    """The report and the picture, by the names under which they wait."""
     try:
-        stop.wait()
-    finally:
-        service.close()
+        map_hw = line.map_of(answer, shown_finding(answer).finding).result()
+    except BundleError:  # a head that has no map; the picture goes without
+        map_hw = None
+    report = structured_report(answer, source, name=line.bundle.manifest.name)
+    image = overlay_image(film.picture, map_hw, answer)
+    capture = secondary_capture(image, answer, source)
+    names = {kind: f"{due.key}-{answer.bundle[:12]}-{kind}" for kind in ("sr", "sc")}
+    return {names["sr"]: report, names["sc"]: capture}
 
 
-def _kind(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    return type(error).__name__
+def _spool(file: BinaryIO) -> Spool:
+    return Spool(file, os.fstat(file.fileno()).st_size)

@@ -12,10 +12,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from hilum.errors import HilumError
+from hilum.serving.settings import is_loopback
 
-TITLE = re.compile(r"[!-\[\]-~](?:[ -\[\]-~]{0,14}[!-\[\]-~])?")  # PS3.5 6.2: AE, no backslash
+_TITLE = re.compile(r"[!-\[\]-~](?:[ -\[\]-~]{0,14}[!-\[\]-~])?")  # PS3.5 6.2: AE, no backslash
 _DESTINATIONS = "dicom://AE@host:port or https://host/dicom-web"
-_LOOPBACK = "127.0.0.1"
+LOOPBACK, TITLE = "127.0.0.1", "HILUM"
 
 
 class DicomSettingsError(HilumError):
@@ -49,7 +50,8 @@ class DicomSettings:
 
     folder: the queue's own, mode 0700; films stand in it until they are answered and sent
     destination: where answers go
-    host, port: where films are received; port 0 takes a free one
+    port: where films are received; 0 takes a free one, with None nobody listens
+    host: address to listen at
     title: our AE title; nobody who calls another is let in
     callers: AE titles that may call, empty for any
     peers: addresses or networks (10.1.0.0/16) that may connect, empty for any
@@ -62,9 +64,9 @@ class DicomSettings:
 
     folder: Path
     destination: DicomPeer | WebPeer
-    port: int
-    host: str = _LOOPBACK
-    title: str = "HILUM"
+    port: int | None
+    host: str = LOOPBACK
+    title: str = TITLE
     callers: tuple[str, ...] = ()
     peers: tuple[str, ...] = ()
     associations: int = 8
@@ -79,7 +81,7 @@ class DicomSettings:
         for title in (self.title, *self.callers):
             check_title(title)
         networks(self.peers)
-        if not 0 <= self.port < 65536:
+        if self.port is not None and not 0 <= self.port < 65536:
             raise DicomSettingsError("dicom port", str(self.port), expected="1 to 65535")
         for name in ("associations", "most_bytes", "seconds", "refusals"):
             if getattr(self, name) <= 0:
@@ -97,7 +99,7 @@ class DicomSettings:
 
 def check_title(title: str) -> str:
     """The AE title as it is given. Raises DicomSettingsError."""
-    if not TITLE.fullmatch(title):
+    if not _TITLE.fullmatch(title):
         raise DicomSettingsError("AE title", repr(title), expected="1 to 16 ASCII characters")
     return title
 
@@ -112,37 +114,52 @@ def networks(peers: tuple[str, ...]) -> list[ipaddress.IPv4Network | ipaddress.I
         ) from None
 
 
-def is_loopback(host: str) -> bool:
-    """Whether an address is of this machine alone."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def destination(text: str, token: str | None = None, ca: Path | None = None) -> DicomPeer | WebPeer:
-    """`dicom://AE@host:port` or a DICOMweb address. Raises DicomSettingsError.
+    """`dicom://AE@host:port` or a DICOMweb address. Raises DicomSettingsError."""
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise DicomSettingsError("destination", _shown(text), expected=_DESTINATIONS) from None
+    if parts.scheme == "dicom" and parts.username and parts.hostname and port:
+        return DicomPeer(check_title(parts.username), parts.hostname, port)
+    return web_peer("destination", text, token, ca, expected=_DESTINATIONS)
+
+
+def web_peer(
+    where: str,
+    text: str,
+    token: str | None = None,
+    ca: Path | None = None,
+    *,
+    expected: str = "https://host/dicom-web",
+) -> WebPeer:
+    """A DICOMweb address. Raises DicomSettingsError.
 
     Plain http is taken for this machine alone: films and answers name patients.
     """
     try:
         parts = urlsplit(text)
-        port = parts.port
+        _ = parts.port
     except ValueError:
-        raise DicomSettingsError("destination", text, expected=_DESTINATIONS) from None
-    if parts.scheme == "dicom" and parts.username and parts.hostname and port:
-        return DicomPeer(check_title(parts.username), parts.hostname, port)
+        raise DicomSettingsError(where, _shown(text), expected=expected) from None
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
-        raise DicomSettingsError("destination", _shown(text), expected=_DESTINATIONS)
+        raise DicomSettingsError(where, _shown(text), expected=expected)
     if parts.username or parts.password:
-        raise DicomSettingsError(
-            "destination", "a password in an address", remedy="give a token by itself"
-        )
+        raise DicomSettingsError(where, "a password in an address", remedy="give a token by itself")
     if parts.scheme == "http" and not is_loopback(parts.hostname):
-        raise DicomSettingsError(
-            "destination", "plain http to another machine", expected="https://…"
-        )
+        raise DicomSettingsError(where, "plain http to another machine", expected="https://…")
+    if ca is not None and not ca.is_file():
+        raise DicomSettingsError(ca, "no such file", expected="certificates in PEM")
     return WebPeer(text.rstrip("/"), token, ca)
+
+
+def same_server(one: str, other: str) -> bool:
+    """Whether two addresses are of one server, which may be told the same token."""
+    first, second = urlsplit(one), urlsplit(other)
+    return (first.scheme, first.hostname, first.port) == (
+        second.scheme, second.hostname, second.port,
+    )  # fmt: skip
 
 
 def _shown(text: str) -> str:
