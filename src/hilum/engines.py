@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hilum.bundle import Bundle
 from hilum.errors import BundleError
-from hilum.openvino_runtime import openvino
+from hilum.openvino_runtime import CORE, openvino
 
 
 class Output(NamedTuple):
@@ -64,8 +64,7 @@ def openvino_engine(
     if threads is not None:
         hints["INFERENCE_NUM_THREADS"] = threads
     try:
-        core = openvino.Core()
-        compiled = core.compile_model(core.read_model(*network), "CPU", hints)
+        compiled = CORE.compile_model(CORE.read_model(*network), "CPU", hints)
     except RuntimeError as error:
         line = str(error).strip().splitlines()[-1]
         raise BundleError("the engine", f"OpenVINO cannot load it ({line})") from error
