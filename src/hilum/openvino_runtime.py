@@ -1,4 +1,4 @@
-"""OpenVINO without its telemetry: the one place that imports it.
+"""OpenVINO without its telemetry, and its one core: the one place that imports it.
 
 On import OpenVINO's converter reports to an analytics service and leaves an identifier in the home
 folder. Beside patients' films nothing may call out, so the reporting package is made absent first;
@@ -16,4 +16,9 @@ from openvino import opset13 as opset  # noqa: E402
 from openvino import passes  # noqa: E402
 from openvino.frontend import FrontEndManager  # noqa: E402
 
-__all__ = ["FrontEndManager", "openvino", "opset", "passes"]
+__all__ = ["CORE", "FrontEndManager", "openvino", "opset", "passes"]
+
+# One for as long as the process lives. The first that compiles for this processor gives its thread
+# a stack for signals, which is unmapped with the core, in whatever thread that ends: the next
+# signal then ends the process.
+CORE = openvino.Core()

@@ -132,7 +132,7 @@ def test_hilum_pull_says_what_waits_and_goes_on_with_it_the_next_time(
     record = tmp_path / "record"
     wanted = ("--dates", "20260402", "--audit", str(record))
     nobody = f"dicom://NOBODY@127.0.0.1:{free_port()}"
-    done = pull(archive, small_bundle, tmp_path, "--to", nobody, "--patience", "1", *wanted)
+    done = pull(archive, small_bundle, tmp_path, "--to", nobody, "--patience", "5", *wanted)
     assert done.returncode == 1, done.stderr
     assert "2 films found: 2 fetched, 0 known, 0 not taken" in done.stdout
     assert "4 objects to be sent (destination: no connection)" in done.stdout

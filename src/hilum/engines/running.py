@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hilum.errors import BundleError, MissingExtraError
-from hilum.openvino_runtime import openvino
+from hilum.openvino_runtime import CORE, openvino
 
 
 class Output(NamedTuple):
@@ -71,8 +71,7 @@ def openvino_engine(
     if threads is not None:
         hints["INFERENCE_NUM_THREADS"] = threads
     try:
-        core = openvino.Core()
-        compiled = core.compile_model(core.read_model(*network), "CPU", hints)
+        compiled = CORE.compile_model(CORE.read_model(*network), "CPU", hints)
     except RuntimeError as error:
         line = str(error).strip().splitlines()[-1]
         raise BundleError("the engine", f"OpenVINO cannot load it ({line})") from error
@@ -120,13 +119,13 @@ def has_onnx_runtime() -> bool:
 @cache
 def has_bf16() -> bool:
     """Whether this processor multiplies in bf16; where not, OpenVINO would quietly take fp32."""
-    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 @cache
 def processor() -> str:
     """This processor's name, as OpenVINO tells it."""
-    return str(openvino.Core().get_property("CPU", "FULL_DEVICE_NAME"))
+    return str(CORE.get_property("CPU", "FULL_DEVICE_NAME"))
 
 
 Runtime = Literal["openvino", "onnxruntime"]

@@ -18,7 +18,7 @@ from hilum.evaluation.predictions import Predictions
 from hilum.explanation.head import head_of
 from hilum.explanation.occlusion import ByEngine
 from hilum.explanation.saliency import GradCam, Method, Saliency
-from hilum.openvino_runtime import openvino
+from hilum.openvino_runtime import CORE
 from hilum.predict import Answer, predict
 
 WITHOUT_TORCH: tuple[Method, ...] = ("grad_cam", "occlusion")  # at the last map, on the input
@@ -75,7 +75,7 @@ def explain(
 
 def default_method(bundle: Bundle) -> Method:
     """Grad-CAM where the network's ending allows it without gradients, else occlusion."""
-    output = openvino.Core().read_model(*bundle.engine).output("feature_nchw")
+    output = CORE.read_model(*bundle.engine).output("feature_nchw")
     try:
         head_of(bundle, output.get_partial_shape()[1].get_length())
     except BundleError:

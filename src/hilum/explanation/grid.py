@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hilum.openvino_runtime import openvino
+from hilum.openvino_runtime import CORE
 
 FEW = 3  # cells along a side: a map of fewer is laid over equal tiles
 
@@ -56,7 +56,7 @@ def grid_of_engine(engine: tuple[bytes, bytes], output: str = "feature_nchw") ->
 
     engine: OpenVINO's network and its weights
     """
-    return grid_of_model(openvino.Core().read_model(*engine), output)
+    return grid_of_model(CORE.read_model(*engine), output)
 
 
 def grid_of_model(model: Any, output: str | int) -> Grid | None:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hilum.errors import MissingExtraError, OutputError
-from hilum.openvino_runtime import openvino
+from hilum.openvino_runtime import CORE, openvino
 
 FILMS = 300  # whose activations set the ranges; more move them little
 # Symmetric weights and activations: on processors the fastest, and no less exact on these networks.
@@ -41,7 +41,7 @@ def quantise(network: tuple[bytes, bytes], image_nchw: NDArray[np.float32], fold
         import nncf  # type: ignore[import-untyped]
 
         nncf.set_log_level(40)  # errors alone
-        model = openvino.Core().read_model(*network)
+        model = CORE.read_model(*network)
         quantised = nncf.quantize(
             model,
             # One by one: of a batch it would take the range of all its films together.

@@ -19,7 +19,7 @@ from hilum.errors import BundleError
 from hilum.foreign.ending import Ending, ending_of, is_two_classes
 from hilum.foreign.outputs import before_activation, columns_of, logits_of
 from hilum.foreign.settings import Layout, Settings
-from hilum.openvino_runtime import openvino, opset, passes
+from hilum.openvino_runtime import CORE, openvino, opset, passes
 
 _CLOSE = 1e-3  # in logits: the same film alone and among others
 
@@ -220,7 +220,7 @@ def _tried(
     """
     image_nchw = np.random.default_rng(0).random((3, 1, size, size), dtype=np.float32)
     try:
-        core = openvino.Core()
+        core = CORE
         hints = {"INFERENCE_PRECISION_HINT": "f32"}
         compiled = core.compile_model(core.read_model(*network), "CPU", hints)
         alone_nf = np.concatenate(

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from hilum.model.classifier import Classifier
 from hilum.model.views import Network, TwoOutputs
-from hilum.openvino_runtime import openvino
+from hilum.openvino_runtime import CORE, openvino
 
 NAME = "model.xml"
 
@@ -59,10 +59,9 @@ def pooling_engine(
     In bf16 where the processor multiplies in it; a head that is fitted on such features does as
     well on exact ones.
     """
-    core = openvino.Core()
-    able = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    able = "BF16" in CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     hints = {"INFERENCE_PRECISION_HINT": "bf16" if able else "f32"}
-    compiled = core.compile_model(_converted(_Pooled(classifier), size), "CPU", hints)
+    compiled = CORE.compile_model(_converted(_Pooled(classifier), size), "CPU", hints)
 
     def pooled(image_nchw: NDArray[np.float32]) -> NDArray[np.float32]:
         # The engine goes on to use the memory that its answer lies in.
