@@ -89,7 +89,7 @@ def _films(app: FastAPI, service: Service) -> None:
             with service.line() as line:
                 return await _predicted(request, service, line, upload)
         finally:
-            await upload.close()
+            upload.close()
 
     @app.post("/v1/explain", responses=PNG, openapi_extra=body(several=False, finding=True))
     async def explain(request: Request, finding: str | None = None) -> Response:
@@ -106,7 +106,7 @@ def _films(app: FastAPI, service: Service) -> None:
                 map_hw = await _until(line.map_of(answer, chosen), until)
                 png = await asyncio.to_thread(overlay, map_hw)
         finally:
-            await upload.close()
+            upload.close()
         _tell(request, service, answer)
         return Response(png, media_type="image/png")
 
@@ -119,7 +119,7 @@ def _films(app: FastAPI, service: Service) -> None:
                 until = _deadline(service)
                 film = await _until(line.picture(upload.films[0], until), until)
         finally:
-            await upload.close()
+            upload.close()
         request.scope["state"]["outcome"] = "shown"
         return Response(film.picture, media_type="image/png")
 
@@ -134,7 +134,7 @@ async def _take(request: Request, service: Service, films: int) -> Upload:
         if len(upload.films) > 1:
             taken.more(len(upload.films) - 1, 0)
     except Rejected:
-        await upload.close()
+        upload.close()
         raise
     return upload
 

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -125,11 +125,13 @@ class Line:
     def _read(self, content: Content, until: float, *, picture: bool) -> Film:
         began = time.monotonic()
         try:
-            return self.decoder.decode(content, picture=picture, until=until)
-        except Rejected as no:
-            if self.record is not None and not picture:
-                self._keep(self.record, content, no.kind)
-            raise
+            with nullcontext() if isinstance(content, bytes) else content.held():
+                try:
+                    return self.decoder.decode(content, picture=picture, until=until)
+                except Rejected as no:
+                    if self.record is not None and not picture:
+                        self._keep(self.record, content, no.kind)
+                    raise
         finally:
             with self._lock:
                 self._decoding -= 1

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, cast
@@ -30,14 +29,18 @@ _FIELD_SIZE = 1 << 10
 
 @dataclass
 class Upload:
-    """What a request brought. fields: text beside the films, by name; close it when done."""
+    """What a request brought. fields: text beside the films, by name; close it when done.
+
+    A film that is still being read by then, for nobody, is closed by its last reader.
+    """
 
     films: list[bytes | Spool]
     fields: dict[str, str] = field(default_factory=dict)
-    _open: AsyncExitStack = field(default_factory=AsyncExitStack, repr=False)
 
-    async def close(self) -> None:
-        await self._open.aclose()
+    def close(self) -> None:
+        for film in self.films:
+            if isinstance(film, Spool):
+                film.close()
 
 
 async def take_in(
@@ -88,17 +91,18 @@ async def _raw(pieces: AsyncGenerator[bytes, None]) -> Upload:
         async for piece in pieces:
             size += len(piece)
             file.write(piece)
-        upload = Upload([_content(file, size)])
+        return Upload([_content(file, size)])
     except BaseException:
         file.close()
         raise
-    upload._open.callback(file.close)
-    return upload
 
 
 def _content(file: BinaryIO, size: int) -> bytes | Spool:
-    file.seek(0)
-    return file.read() if size <= _IN_MEMORY else Spool(file, size)
+    if size > _IN_MEMORY:
+        return Spool(file, size)
+    with file:
+        file.seek(0)
+        return file.read()
 
 
 class _Parser(MultiPartParser):
@@ -132,11 +136,10 @@ async def _form(
     except MultiPartException:
         raise Rejected(Kind.MALFORMED, "the form cannot be read") from None
     upload = Upload([])
-    upload._open.push_async_callback(form.close)
     try:
         _sort(form, upload, films)
     except Rejected:
-        await upload.close()
+        await form.close()
         raise
     return upload
 
