@@ -18,6 +18,9 @@ from hilum.bundle import NOT_A_DEVICE, Bundle
 from hilum.calibration import OperatingPoint
 from hilum.data.preprocessing import shown
 from hilum.engines import Engine, open_engine
+from hilum.errors import BundleError
+from hilum.explanation.grid import Grid, grid_of_engine, placed
+from hilum.explanation.head import Head, head_of
 from hilum.explanation.pictures import COLOURS, LIMIT
 from hilum.explanation.saliency import GradCam, on_film
 from hilum.predict import Answer, Predictor
@@ -73,10 +76,24 @@ class Answerer:
         deployed = bundle.manifest.deployed
         self._points = {f: bundle.operating_points(f)[deployed] for f in bundle.findings}
         self._ages = ages_of(bundle)
+        self._head = self._read_head()
 
     @property
     def engine(self) -> str:
         return self.predictor.engine.name
+
+    def _read_head(self) -> tuple[Head, Grid] | BundleError:
+        """What maps are made of. Read here: the folder may hold another bundle when one is asked
+        for.
+        """
+        side = self.bundle.manifest.engine.input_size
+        network = self.predictor.engine(np.zeros((1, 1, side, side), np.float32))
+        _, channels, rows, _ = network.feature_nchw.shape
+        try:
+            head = head_of(self.bundle, channels)
+            return head, placed(grid_of_engine(self.bundle.engine), side, rows)
+        except BundleError as error:  # told to who asks for a map
+            return error
 
     def answer(self, films: Sequence[Film]) -> list[FilmAnswer]:
         """Answers in the films' order. films: at least one."""
@@ -143,7 +160,9 @@ class Answerer:
         The picture is at most PICTURE_SIDE pixels long. NaN where the network saw nothing. Raises
         BundleError where the head is not one layer on pooled features.
         """
-        collector = GradCam(self.bundle, 1)
+        if isinstance(self._head, BundleError):
+            raise self._head
+        collector = GradCam(self.bundle, 1, *self._head)
         collector(answer.raw)
         saliency = collector.saliency()
         rows, columns = answer.facts.rows, answer.facts.columns

@@ -20,7 +20,6 @@ from starlette.exceptions import HTTPException
 from hilum import __version__
 from hilum.bundle import Bundle
 from hilum.serving.answering import NOTICE, FilmAnswer, as_json, overlay
-from hilum.serving.describing import CARD, describe
 from hilum.serving.guard import Door, Guard, problem, problem_of
 from hilum.serving.limits import Limits
 from hilum.serving.metrics import CONTENT_TYPE, Metrics
@@ -196,33 +195,19 @@ def _tell(request: Request, service: Service, answer: FilmAnswer) -> None:
 
 
 def _bundle(app: FastAPI, service: Service, report: bytes | None) -> None:
-    known: dict[str, dict[str, Any]] = {}  # of the bundle at work, by its digest
-
-    def described(line: Line) -> dict[str, Any]:
-        digest = line.bundle.digest
-        if digest not in known:
-            engine = line.answerer.engine
-            told = describe(line.bundle, engine, service.limits, report=report is not None)
-            known.clear()
-            known[digest] = told
-            return told
-        return known[digest]
-
     @app.get("/v1/bundle", responses={200: {"model": Described}, **refusals()})
     async def bundle() -> JSONResponse:
         """What answers: identity, findings, operating points with intervals, figures, policy."""
         with service.line() as line:
-            return JSONResponse(described(line))
+            return JSONResponse({**line.description, "report": report is not None})
 
     @app.get("/v1/bundle/card", responses=_text("text/markdown"))
     async def card() -> Response:
         """The bundle's model card."""
         with service.line() as line:
-            if CARD not in line.bundle.manifest.files:
+            if line.card is None:
                 raise HTTPException(404, "the bundle has no card")
-            # A bundle is replaced on disk before it is swapped here: then this is the new card's.
-            content = await asyncio.to_thread(line.bundle.read, CARD)
-        return PlainTextResponse(content, media_type="text/markdown")
+            return PlainTextResponse(line.card, media_type="text/markdown")
 
     @app.get("/v1/bundle/report", responses=_text("text/html"))
     async def shown_report() -> Response:

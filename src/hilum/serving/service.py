@@ -25,6 +25,7 @@ from hilum.foreign import open_model
 from hilum.serving.answering import Answerer, FilmAnswer
 from hilum.serving.batching import Batcher, Record, cannot_record
 from hilum.serving.decoding import Decoder, Pool, Spool
+from hilum.serving.describing import CARD, describe
 from hilum.serving.film import Film
 from hilum.serving.limits import Limits
 from hilum.serving.rejection import Kind, Rejected
@@ -51,6 +52,9 @@ class Line:
         """Warm the engine. Raises BundleError when the bundle's policy cannot be read."""
         self.bundle, self.record = bundle, record
         self.answerer = Answerer(bundle, engine)
+        # Read here: another bundle stands in its folder before this one has answered its last.
+        self.description = describe(bundle, self.answerer.engine, pool.limits)
+        self.card = bundle.read(CARD) if CARD in bundle.manifest.files else None
         self.decoder = Decoder(bundle.manifest.reading, bundle.manifest.preprocessing, pool)
         self._threads, self._watch = threads, watch
         self._decoding, self._users, self._retired = 0, 0, False

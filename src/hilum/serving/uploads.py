@@ -48,32 +48,34 @@ async def take_in(
 ) -> Upload:
     """Read a request's body.
 
-    films: that it may hold at most; held: called with the size of what has come in, when the
-        request did not say it beforehand; may raise Rejected
+    films: that it may hold at most; held: called with the size of each piece that has come in; may
+        raise Rejected
     Raises Rejected: TOO_LARGE, UNSUPPORTED, MALFORMED, SLOW.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    known = "content-length" in request.headers
     limit = limits.body if kind == FORM else limits.film
 
-    async def pieces() -> AsyncGenerator[bytes, None]:
-        size = 0
+    async def pieces(clock: asyncio.Timeout) -> AsyncGenerator[bytes, None]:
+        size, began = 0, asyncio.get_running_loop().time()
         async for piece in request.stream():
             size += len(piece)
             if size > limit:
                 raise too_large(limit)
-            if piece and not known:
-                held(len(piece))
+            held(len(piece))
+            # Who is slow holds a place that others could have.
+            seconds = min(limits.body_time, limits.slow_time + size / limits.rate)
+            clock.reschedule(began + seconds)
             yield piece
 
     try:
-        async with asyncio.timeout(limits.body_time):
+        async with asyncio.timeout(min(limits.body_time, limits.slow_time)) as clock:
             if kind == FORM:
-                return await _form(request.headers, pieces(), limits, films)
+                return await _form(request.headers, pieces(clock), limits, films)
             if kind in RAW:
-                return await _raw(pieces())
+                return await _raw(pieces(clock))
     except TimeoutError:
-        raise Rejected(Kind.SLOW, f"the body did not come in {limits.body_time:g} s") from None
+        expected = f"expected {limits.rate:,} bytes a second, and all in {limits.body_time:g} s"
+        raise Rejected(Kind.SLOW, f"the body comes too slowly; {expected}") from None
     raise Rejected(
         Kind.UNSUPPORTED, f"content type not known; expected {FORM}, or one of {', '.join(RAW)}"
     )
