@@ -6,7 +6,10 @@ import asyncio
 import hashlib
 import json
 import shutil
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -21,6 +24,9 @@ from PIL import Image
 from data.radiograph.made_films import data_set, dicom
 from hilum.bundle import NOT_A_DEVICE, Bundle, load_bundle
 from hilum.cli import run
+from hilum.robustness.monitoring.record import read_record
+from hilum.serving.audit import Audit
+from hilum.serving.film import Film, prepare
 from hilum.serving.guard import Door
 from hilum.serving.http import app_of
 from hilum.serving.limits import Limits
@@ -207,6 +213,67 @@ def test_the_bundle_at_work_answers_all_when_its_folder_is_gone(
         assert client.get("/v1/bundle/card").content == small_bundle.read("card.md")
     finally:
         service.close()
+
+
+def test_every_film_is_on_record_once_for_what_it_was_asked(
+    small_bundle: Bundle, tmp_path: Path
+) -> None:
+    limits = replace(LIMITS, deadline=1.0)
+    service = Service(small_bundle, limits, record=lambda _: Audit(tmp_path), watch=Metrics())
+    client = client_of(service, Door())
+    try:
+        assert post(client, png()).status_code == 200
+        assert client.post("/v1/explain", files={"film": png()}).status_code == 200
+        assert client.post("/v1/picture", files={"film": png()}).status_code == 200
+        with service.line() as line, pytest.MonkeyPatch.context() as patch:
+            answer = line.answerer.answer
+
+            def late(films: Any) -> Any:
+                time.sleep(1.2)
+                return answer(films)
+
+            patch.setattr(line.answerer, "answer", late)
+            refusal(post(client, png()), 504, "timed-out")
+
+            def broken(_: object) -> None:
+                raise ValueError
+
+            patch.setattr(line.answerer, "answer", broken)
+            refusal(post(client, png()), 500, "internal-error")
+            # Too late only when it is already on record: by this much nobody can know before.
+            done: Future[Any] = Future()
+            done.set_result(replace(answer([film_of(line.bundle)])[0], input="late"))
+            line.withheld(done)
+    finally:
+        service.close()
+    lines = [
+        json.loads(line) for line in (tmp_path / "audit-00000001.jsonl").read_text().splitlines()
+    ]
+    digest = hashlib.sha256(png()).hexdigest()
+    assert [(each["kind"], each["input"], each.get("why")) for each in lines] == [
+        ("answered", digest, None),
+        ("explained", digest, None),
+        ("rejected", digest, "timed-out"),
+        ("rejected", digest, "failed"),
+        ("rejected", "late", "timed-out"),
+    ]
+    assert len(read_record(tmp_path).lines) == 1
+
+
+def film_of(bundle: Bundle) -> Film:
+    return prepare(png(), bundle.manifest.reading, bundle.manifest.preprocessing)
+
+
+def test_a_picture_that_nobody_waits_for_any_more_is_not_waited_for(service: Service) -> None:
+    with service.line() as line:
+        holding = [threading.Event() for _ in range(2)]
+        held = [line._threads.submit(each.wait, 10) for each in holding]
+        picture = line.picture(png(), time.monotonic() + 10)
+        assert picture.cancel()
+        for each in holding:
+            each.set()
+        assert all(each.result(5) for each in held)
+        assert not line.batcher._coming()
 
 
 def test_a_token_is_wanted_for_answers_and_metrics_alone(service: Service) -> None:

@@ -185,24 +185,34 @@ def in_words(
 ) -> str:
     """The answer as a sentence: what was found and how far the point is known, or why withheld."""
     if refer is not None:
-        return f"Refer to a reader: {REASONS[refer]}."
+        return f"No answer is given: {REASONS[refer]}."
     side = "at or above" if present else "below"
     called = (
         f"{finding} called {'present' if present else 'absent'}: calibrated probability "
-        f"{prob:.2f}, {side} the operating point {point.threshold:.2f}."
+        f"{_three_digits(prob)}, {side} the operating point {_three_digits(point.threshold)}"
     )
-    # What a reader of this call wants to know is how often the other one would have been right.
-    known, films, as_they_are = (
-        (point.specificity, "without", "absent")
+    known, films = (
+        (point.sensitivity, f"found {{}} of those with {finding}")
         if present
-        else (point.sensitivity, "with", "present")
+        else (point.specificity, f"called absent {{}} of those without {finding}")
     )
     if known.value is None or known.low is None or known.high is None:
-        return called
-    return (
-        f"{called} Of {known.n:,} calibrate films {films} it, {100 * known.value:.1f} % "
-        f"({100 * known.low:.1f} to {100 * known.high:.1f}) were called {as_they_are}."
+        return f"{called}."
+    share = (
+        f"{100 * known.value:.1f} % (95 % interval {100 * known.low:.1f} to {100 * known.high:.1f})"
     )
+    # The point was chosen on these very films, so on others it may do worse.
+    chosen = "on the films of calibrate, on which this point was chosen, it"
+    return f"{called}; {chosen} {films.format(share)}."
+
+
+def _three_digits(prob: float) -> str:
+    """A probability in [0, 1] that never says a certainty that is not there."""
+    if 0.9995 <= prob < 1:
+        return ">0.999"
+    if 0 < prob < 0.0005:
+        return "<0.001"
+    return f"{prob:.3f}"
 
 
 def overlay(map_hw: NDArray[np.float32]) -> bytes:

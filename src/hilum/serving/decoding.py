@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -345,7 +345,8 @@ class Decoder:
             raise Rejected(Kind.UNREADABLE, "film: empty; expected an image file")
         if until is None:
             until = time.monotonic() + limits.deadline
-        said = self.pool.ask(self._header[picture], content, until)
+        with nullcontext() if isinstance(content, bytes) else content.held():
+            said = self.pool.ask(self._header[picture], content, until)
         plain = json.loads(said.header)
         if "error" in plain:
             raise Rejected(Kind.UNREADABLE, plain["error"])

@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from hilum import __version__
 from hilum.bundle import Bundle
 from hilum.serving.answering import NOTICE, FilmAnswer, as_json, overlay
+from hilum.serving.batching import Asked
 from hilum.serving.guard import Door, Guard, problem, problem_of
 from hilum.serving.limits import Limits
 from hilum.serving.metrics import CONTENT_TYPE, Metrics
@@ -33,7 +34,7 @@ from hilum.serving.schemas import (
     completed,
     refusals,
 )
-from hilum.serving.service import Line, Service
+from hilum.serving.service import Content, Line, Service
 from hilum.serving.static import REPORT_POLICY, Page
 from hilum.serving.uploads import Upload, take_in
 
@@ -101,7 +102,7 @@ def _films(app: FastAPI, service: Service) -> None:
                     known = ", ".join(line.bundle.findings)
                     raise Rejected(Kind.MALFORMED, f"no such finding; expected {known}")
                 until = _deadline(service)
-                answer = await _until(line.answer(upload.films[0], until), until)
+                answer = await _answered(line, upload.films[0], until, "explained")
                 map_hw = await _until(line.map_of(answer, chosen), until)
                 png = await asyncio.to_thread(overlay, map_hw)
         finally:
@@ -143,7 +144,8 @@ async def _predicted(
 ) -> JSONResponse:
     until = _deadline(service)
     answers = await asyncio.gather(
-        *(_until(line.answer(film, until), until) for film in upload.films), return_exceptions=True
+        *(_answered(line, film, until, "answered") for film in upload.films),
+        return_exceptions=True,
     )
     films, refused = [], []
     for n, answer in enumerate(answers, 1):
@@ -177,6 +179,17 @@ def _rejected(no: Rejected, name: str) -> dict[str, object]:
 
 def _deadline(service: Service) -> float:
     return time.monotonic() + service.limits.deadline
+
+
+async def _answered(line: Line, film: Content, until: float, asked: Asked) -> FilmAnswer:
+    """A film's answer, on record for what it was given. Raises Rejected."""
+    answer = line.answer(film, until, asked=asked)
+    try:
+        return await _until(answer, until)
+    except Rejected as no:
+        if no.kind is Kind.TIMED_OUT:
+            answer.add_done_callback(line.withheld)
+        raise
 
 
 async def _until(answer: Future[_T], until: float) -> _T:

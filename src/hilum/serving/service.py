@@ -9,9 +9,9 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from hilum.engines import Engine, open_engine
 from hilum.errors import HilumError
 from hilum.foreign import open_model
 from hilum.serving.answering import Answerer, FilmAnswer
-from hilum.serving.batching import Batcher, Record, cannot_record
+from hilum.serving.batching import Asked, Batcher, Record, cannot_record
 from hilum.serving.decoding import Decoder, Pool, Spool
 from hilum.serving.describing import CARD, describe
 from hilum.serving.film import Film
@@ -68,14 +68,26 @@ class Line:
             coming=lambda: self._decoding > 0,
         )
 
-    def answer(self, content: Content, until: float) -> Future[FilmAnswer]:
-        """Have a film answered. The future may raise Rejected. until: of the monotonic clock."""
+    def answer(
+        self, content: Content, until: float, *, asked: Asked = "answered"
+    ) -> Future[FilmAnswer]:
+        """Have a film answered. The future may raise Rejected.
+
+        until: of the monotonic clock; asked: what for, as the record has it
+        """
         answer: Future[FilmAnswer] = Future()
+        read: list[Film] = []
+        answer.add_done_callback(lambda done: self._account(read, done))
         answer.set_running_or_notify_cancel()  # a caller who goes away leaves it to be answered
 
         def work() -> None:
             try:
-                self.batcher.put(self._read(content, until, picture=False), until, answer)
+                try:
+                    read.append(self._read(content, until, picture=False))
+                finally:
+                    with self._lock:
+                        self._decoding -= 1
+                self.batcher.put(read[0], until, answer, asked=asked)
             except Exception as error:  # handed to the caller
                 answer.set_exception(error)
 
@@ -86,9 +98,14 @@ class Line:
 
     def picture(self, content: Content, until: float) -> Future[Film]:
         """Have a film read, with its picture. The future may raise Rejected."""
-        with self._lock:
-            self._decoding += 1
         return self._threads.submit(lambda: self._read(content, until, picture=True))
+
+    def withheld(self, done: Future[FilmAnswer]) -> None:
+        """Record that an answer, if one there is, came too late to be given."""
+        if self.record is None or done.exception() is not None:
+            return
+        with suppress(Rejected):  # it is in the log
+            self._rejected(self.record, done.result().input, Kind.TIMED_OUT)
 
     def map_of(self, answer: FilmAnswer, finding: str) -> Future[NDArray[np.float32]]:
         """Have a map made of an answer of this line."""
@@ -129,21 +146,29 @@ class Line:
     def _read(self, content: Content, until: float, *, picture: bool) -> Film:
         began = time.monotonic()
         try:
-            with nullcontext() if isinstance(content, bytes) else content.held():
-                try:
-                    return self.decoder.decode(content, picture=picture, until=until)
-                except Rejected as no:
-                    if self.record is not None and not picture:
-                        self._keep(self.record, content, no.kind)
-                    raise
+            return self.decoder.decode(content, picture=picture, until=until)
+        except Rejected as no:
+            if self.record is not None and not picture:
+                self._keep(self.record, content, no.kind)
+            raise
         finally:
-            with self._lock:
-                self._decoding -= 1
             self._watch.stage("decode", time.monotonic() - began)
 
+    def _account(self, read: Sequence[Film], done: Future[FilmAnswer]) -> None:
+        """Record a film that was read and got no answer; of one that was not, `_read` does."""
+        error = done.exception()
+        if self.record is None or error is None or not read:
+            return
+        kind = error.kind if isinstance(error, Rejected) else Kind.FAILED
+        with suppress(Rejected):  # it is in the log
+            self._rejected(self.record, read[0].digest, kind)
+
     def _keep(self, record: Record, content: Content, kind: Kind) -> None:
+        self._rejected(record, _digest(content), kind)
+
+    def _rejected(self, record: Record, digest: str | None, kind: Kind) -> None:
         try:
-            record.rejected(_digest(content), kind)
+            record.rejected(digest, kind)
         except (OSError, HilumError) as error:
             raise cannot_record(error) from error
 
@@ -155,14 +180,17 @@ class Line:
             self.answerer.predictor.run(np.stack([image_chw] * films))
 
 
-def _digest(content: Content) -> str:
+def _digest(content: Content) -> str | None:
+    """SHA-256 of a film; None where it has gone with the client who brought it."""
     if isinstance(content, bytes):
         return hashlib.sha256(content).hexdigest()
-    content.file.seek(0)
-    digest = hashlib.sha256()
-    while piece := content.file.read(_PIECE):
-        digest.update(piece)
-    return digest.hexdigest()
+    with suppress(Rejected), content.held():
+        content.file.seek(0)
+        digest = hashlib.sha256()
+        while piece := content.file.read(_PIECE):
+            digest.update(piece)
+        return digest.hexdigest()
+    return None
 
 
 class Service:
