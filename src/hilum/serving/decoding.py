@@ -59,7 +59,7 @@ class Spool:
     def held(self) -> Iterator[None]:
         """Keep the file open meanwhile. Raises Rejected where nobody wants it read any more."""
         with self._lock:
-            if self._closed:
+            if self._closed and not self._readers:
                 raise Rejected(Kind.TIMED_OUT, "no answer in time")
             self._readers += 1
         try:
