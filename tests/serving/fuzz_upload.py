@@ -55,7 +55,7 @@ async def upload(body: bytes) -> None:
     kind = f"multipart/form-data; boundary={BOUNDARY}".encode()
     scope = {"type": "http", "method": "POST", "headers": [(b"content-type", kind)]}
     taken = await take_in(Request(scope, receive), LIMITS, films=4, held=lambda size: None)
-    await taken.close()
+    taken.close()
 
 
 def one(data: bytes) -> None:

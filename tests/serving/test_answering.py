@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from data.radiograph.made_films import data_set, dicom
+from hilum.abstention import REASONS
 from hilum.bundle import Bundle
 from hilum.calibration import OperatingPoint
 from hilum.estimates import Estimate
@@ -23,16 +26,30 @@ POINT = OperatingPoint(
 
 def test_a_sentence_tells_how_far_the_point_is_known() -> None:
     assert in_words("Pneumonia", 0.123, False, POINT, None) == (
-        "Pneumonia called absent: calibrated probability 0.12, below the operating point 0.40. "
-        "Of 389 calibrate films with it, 96.9 % (94.7 to 98.2) were called present."
+        "Pneumonia called absent: calibrated probability 0.123, below the operating point 0.400; "
+        "on the films of calibrate, on which this point was chosen, it called absent 90.0 % "
+        "(95 % interval 84.0 to 94.0) of those without Pneumonia."
     )
-    assert in_words("Pneumonia", 0.8, True, POINT, None).endswith(
-        "Of 135 calibrate films without it, 90.0 % (84.0 to 94.0) were called absent."
+    assert in_words("Pneumonia", 0.8, True, POINT, None) == (
+        "Pneumonia called present: calibrated probability 0.800, at or above the operating point "
+        "0.400; on the films of calibrate, on which this point was chosen, it found 96.9 % "
+        "(95 % interval 94.7 to 98.2) of those with Pneumonia."
     )
-    assert in_words("Pneumonia", 0.8, True, POINT, "gate").startswith("Refer to a reader: ")
-    unknown = replace(POINT, sensitivity=Estimate(None, None, None, 0, "Wilson", reason="none"))
+    assert in_words("Pneumonia", 0.8, True, POINT, "gate") == (
+        f"No answer is given: {REASONS['gate']}."
+    )
+    unknown = replace(POINT, specificity=Estimate(None, None, None, 0, "Wilson", reason="none"))
     said = in_words("Pneumonia", 0.1, False, unknown, None)
-    assert said.endswith("below the operating point 0.40.")
+    assert said.endswith("below the operating point 0.400.")
+
+
+@pytest.mark.parametrize(
+    ("prob", "said"),
+    [(0.99996, ">0.999"), (0.0001, "<0.001"), (1.0, "1.000"), (0.0, "0.000"), (0.3996, "0.400")],
+)
+def test_a_sentence_says_no_certainty_that_is_not_there(prob: float, said: str) -> None:
+    called = in_words("Pneumonia", prob, prob >= POINT.threshold, POINT, None)
+    assert f"calibrated probability {said}," in called
 
 
 def with_ages(bundle: Bundle, low: float, high: float) -> Bundle:

@@ -69,12 +69,14 @@ def test_answers_can_be_verified_and_monitored(
     answers: list[FilmAnswer], small_bundle: Bundle, tmp_path: Path
 ) -> None:
     audit = Audit(tmp_path / "record")
-    audit.record(answers[:4], datetime(2026, 1, 2, tzinfo=UTC))
+    audit.record(answers[:4], time=datetime(2026, 1, 2, tzinfo=UTC))
+    audit.record(answers[:2], ["explained", "explained"])
     audit.rejected(None, Kind.TOO_LARGE)
     audit.record(answers[4:])
     found = verify(tmp_path / "record")
     assert found.intact
-    assert (found.lines, found.answered, found.rejected, found.notes) == (7, 6, 1, ())
+    assert (found.lines, found.answered, found.explained, found.rejected) == (9, 6, 2, 1)
+    assert found.notes == ()
     read = read_record(tmp_path / "record")
     assert [line.input for line in read.lines] == [each.input for each in answers]
     first = read.lines[0]
@@ -133,7 +135,7 @@ def test_a_torn_line_is_noted_and_the_chain_goes_on(tmp_path: Path) -> None:
     assert found.intact
     assert found.lines == 4
     assert found.notes == (
-        "audit-00000001.jsonl:3: torn while it was written, and never answered for",
+        "audit-00000001.jsonl:3: torn or cut; what stood here and after is not known",
     )
 
 
@@ -203,7 +205,7 @@ def test_the_verb_says_intact_or_broken(tmp_path: Path, capsys: pytest.CaptureFi
     write_rejections(tmp_path, 3)
     assert run(["audit", "verify", str(tmp_path)]) == 0
     said = capsys.readouterr().out
-    assert "intact, 3 lines in 1 files (0 answered, 3 rejected)" in said
+    assert "intact, 3 lines in 1 files (0 answered, 0 explained, 3 rejected)" in said
     head = re.search("head: ([0-9a-f]{64})", said)
     assert head is not None
     assert run(["audit", "verify", str(tmp_path), "--expect", head[1], "--json"]) == 0

@@ -98,6 +98,51 @@ def test_what_waits_is_answered_before_the_end(slow: Slow, film: Film) -> None:
     assert all(each.done() for each in waiting)
 
 
+def test_an_answer_past_its_deadline_is_neither_recorded_nor_given(slow: Slow, film: Film) -> None:
+    kept: list[tuple[list[object], list[str]]] = []
+
+    class Keeping:
+        def record(self, answers: Sequence[object], asked: Sequence[str] = ()) -> None:
+            kept.append((list(answers), list(asked)))
+
+        def rejected(self, digest: str | None, kind: Kind) -> None:
+            raise AssertionError
+
+    queue = batcher(slow, record=Keeping())  # type: ignore[arg-type]
+    put(queue, film)
+    slow.asked.acquire()
+    late, in_time = put(queue, film, seconds=0.3), put(queue, film)
+    slow.may.release()
+    slow.asked.acquire()
+    time.sleep(0.4)
+    slow.may.release()
+    error = late.exception(5)
+    assert isinstance(error, Rejected)
+    assert error.kind is Kind.TIMED_OUT
+    assert in_time.result(5)
+    assert slow.batches == [1, 2]
+    assert kept == [([film.digest], ["answered"])] * 2
+    queue.close()
+
+
+def test_the_end_comes_though_the_queue_is_full_and_nothing_is_taken_after_it(
+    slow: Slow, film: Film
+) -> None:
+    queue = batcher(slow, queue=2, batch=2)
+    waiting = [put(queue, film)]
+    slow.asked.acquire()
+    waiting += [put(queue, film) for _ in range(2)]
+    ending = threading.Thread(target=queue.close, daemon=True)
+    ending.start()
+    time.sleep(0.1)
+    with pytest.raises(Rejected, match="ending"):
+        put(queue, film)
+    slow.may.release(2)
+    ending.join(5)
+    assert not ending.is_alive()
+    assert all(each.done() for each in waiting)
+
+
 def test_an_engine_that_fails_fails_its_batch_and_goes_on(film: Film) -> None:
     class Failing(Slow):
         def answer(self, films: Sequence[Film]) -> list[str]:
@@ -116,7 +161,7 @@ def test_an_engine_that_fails_fails_its_batch_and_goes_on(film: Film) -> None:
 
 def test_no_answer_is_given_that_cannot_be_recorded(slow: Slow, film: Film) -> None:
     class Full:
-        def record(self, answers: object) -> None:
+        def record(self, answers: object, asked: object = ()) -> None:
             raise OutputError("audit", "no space left")
 
         def rejected(self, digest: str | None, kind: Kind) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
 import uvicorn
 
+from hilum.serving import connection
 from hilum.serving.connection import timed
 
 
@@ -66,3 +68,13 @@ def test_so_do_headers_in_drops_after_a_first_request() -> None:
 
 def test_who_has_asked_may_be_silent_for_a_while() -> None:
     assert asyncio.run(served(REQUEST))[0] == b"still there"
+
+
+def test_so_does_a_body_that_goes_on_after_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "REST", 0.5)
+    head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
+    heard, seconds = asyncio.run(served(head % 10**8, *[b"x"] * 3))
+    assert heard.endswith(b"hi")
+    assert seconds < 1.5
+    heard, _ = asyncio.run(served(head % 3, b"x", b"xx", REQUEST))
+    assert heard == b"still there"

@@ -8,8 +8,9 @@ import resource
 import signal
 import subprocess
 import sys
-import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
 import numpy as np
@@ -17,6 +18,7 @@ import psutil
 import pytest
 
 from data.radiograph.made_films import data_set, dicom
+from hilum.serving import decoding
 from hilum.serving.decoding import Decoder, Pool, Spool
 from hilum.serving.film import prepare
 from hilum.serving.limits import MIB, Limits
@@ -75,20 +77,88 @@ def test_a_film_that_is_too_long_is_not_even_sent() -> None:
     pool.close()
 
 
-def test_a_killed_process_costs_its_film_alone(pool: Pool, decoder: Decoder) -> None:
-    decoder.decode(png())
+def killed_at_work(pool: Pool) -> None:
+    """End the one process when it is at work on a film."""
     (child,) = pool.pids
     os.kill(child, signal.SIGSTOP)  # it will be at work on the film for as long as we like
-    said: list[Rejected] = []
-    asking = threading.Thread(target=lambda: said.append(rejected(decoder, png())))
-    asking.start()
     eventually(lambda: pool._idle.empty())
     os.kill(child, signal.SIGKILL)
-    asking.join(10)
-    assert said[0].kind is Kind.UNREADABLE
-    assert said[0].detail == "film: it ended the process that decodes it"
+    eventually(lambda: pool.pids != (child,))
+
+
+def test_a_film_whose_process_is_killed_once_is_answered_by_another(
+    pool: Pool, decoder: Decoder
+) -> None:
+    content = png(1500)
+    decoder.decode(png())
+    with ThreadPoolExecutor(1) as threads:
+        os.kill(pool.pids[0], signal.SIGSTOP)
+        film = threads.submit(decoder.decode, Spool(BytesIO(content), len(content)))
+        killed_at_work(pool)
+        assert film.result(20).digest == decoder.decode(content).digest
+
+
+def test_a_film_that_ends_two_processes_is_refused_and_costs_no_other(
+    pool: Pool, decoder: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoder.decode(png())
+    asked = 0
+
+    def ask(child: decoding._Child, *_: object) -> None:
+        nonlocal asked
+        asked += 1
+        os.kill(child.process.pid, signal.SIGKILL)
+        child._take(1)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decoding._Child, "ask", ask)
+        no = rejected(decoder, png())
+    assert (no.kind, asked) == (Kind.UNREADABLE, 2)
+    assert no.detail == "film: it ended the process that decodes it"
     assert decoder.decode(png()).facts.rows == 64
-    assert pool.pids != (child,)
+
+
+def test_a_process_that_cannot_be_started_is_started_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool = Pool(Limits(children=1))
+    decoder = Decoder(READING, STEPS, pool)
+    decoder.decode(png())
+    (child,) = pool.pids
+
+    def none_left(*_: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decoding, "_Child", none_left)
+        os.kill(child, signal.SIGKILL)
+        eventually(lambda: psutil.Process(child).status() == psutil.STATUS_ZOMBIE)
+        for _ in range(2):
+            no = rejected(decoder, png())
+            assert (no.kind, no.retry_after_s) == (Kind.BUSY, 5)
+            assert not pool.ready()
+        pool._idle.get()  # nobody rests, and nobody is at work
+        assert not pool.ready()
+        pool._idle.put(next(iter(pool._children)))
+    assert decoder.decode(png()).facts.rows == 64
+    assert pool.ready()
+    pool.close()
+
+
+def test_a_film_that_nobody_wants_any_more_is_closed_by_its_reader(
+    pool: Pool, decoder: Decoder
+) -> None:
+    content = png(1500)
+    spool = Spool(BytesIO(content), len(content))
+    before = pool.pids
+    with spool.held():
+        spool.close()
+        assert decoder.decode(spool, until=time.monotonic() + 20).facts.rows == 1500
+        assert not spool.file.closed
+    assert spool.file.closed
+    assert pool.pids == before
+    with pytest.raises(Rejected), spool.held():
+        pass
 
 
 def test_a_process_that_died_at_rest_costs_no_film(pool: Pool, decoder: Decoder) -> None:

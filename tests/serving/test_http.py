@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
+import shutil
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import replace
 from io import BytesIO
+from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -14,8 +22,11 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from data.radiograph.made_films import data_set, dicom
-from hilum.bundle import NOT_A_DEVICE, Bundle
+from hilum.bundle import NOT_A_DEVICE, Bundle, load_bundle
 from hilum.cli import run
+from hilum.robustness.monitoring.record import read_record
+from hilum.serving.audit import Audit
+from hilum.serving.film import Film, prepare
 from hilum.serving.guard import Door
 from hilum.serving.http import app_of
 from hilum.serving.limits import Limits
@@ -188,6 +199,83 @@ def test_the_bundle_tells_what_it_is(client: TestClient, small_bundle: Bundle) -
     assert report.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
 
 
+def test_the_bundle_at_work_answers_all_when_its_folder_is_gone(
+    small_bundle: Bundle, tmp_path: Path
+) -> None:
+    copy = load_bundle(shutil.copytree(small_bundle.folder, tmp_path / "copy"))
+    service = Service(copy, LIMITS, watch=Metrics())
+    client = client_of(service, Door())
+    shutil.rmtree(copy.folder)
+    try:
+        assert post(client, png()).status_code == 200
+        assert client.post("/v1/explain", files={"film": png()}).status_code == 200
+        assert client.get("/v1/bundle").json()["digest"] == small_bundle.digest
+        assert client.get("/v1/bundle/card").content == small_bundle.read("card.md")
+    finally:
+        service.close()
+
+
+def test_every_film_is_on_record_once_for_what_it_was_asked(
+    small_bundle: Bundle, tmp_path: Path
+) -> None:
+    limits = replace(LIMITS, deadline=1.0)
+    service = Service(small_bundle, limits, record=lambda _: Audit(tmp_path), watch=Metrics())
+    client = client_of(service, Door())
+    try:
+        assert post(client, png()).status_code == 200
+        assert client.post("/v1/explain", files={"film": png()}).status_code == 200
+        assert client.post("/v1/picture", files={"film": png()}).status_code == 200
+        with service.line() as line, pytest.MonkeyPatch.context() as patch:
+            answer = line.answerer.answer
+
+            def late(films: Any) -> Any:
+                time.sleep(1.2)
+                return answer(films)
+
+            patch.setattr(line.answerer, "answer", late)
+            refusal(post(client, png()), 504, "timed-out")
+
+            def broken(_: object) -> None:
+                raise ValueError
+
+            patch.setattr(line.answerer, "answer", broken)
+            refusal(post(client, png()), 500, "internal-error")
+            # Too late only when it is already on record: by this much nobody can know before.
+            done: Future[Any] = Future()
+            done.set_result(replace(answer([film_of(line.bundle)])[0], input="late"))
+            line.withheld(done)
+    finally:
+        service.close()
+    lines = [
+        json.loads(line) for line in (tmp_path / "audit-00000001.jsonl").read_text().splitlines()
+    ]
+    digest = hashlib.sha256(png()).hexdigest()
+    assert [(each["kind"], each["input"], each.get("why")) for each in lines] == [
+        ("answered", digest, None),
+        ("explained", digest, None),
+        ("rejected", digest, "timed-out"),
+        ("rejected", digest, "failed"),
+        ("rejected", "late", "timed-out"),
+    ]
+    assert len(read_record(tmp_path).lines) == 1
+
+
+def film_of(bundle: Bundle) -> Film:
+    return prepare(png(), bundle.manifest.reading, bundle.manifest.preprocessing)
+
+
+def test_a_picture_that_nobody_waits_for_any_more_is_not_waited_for(service: Service) -> None:
+    with service.line() as line:
+        holding = [threading.Event() for _ in range(2)]
+        held = [line._threads.submit(each.wait, 10) for each in holding]
+        picture = line.picture(png(), time.monotonic() + 10)
+        assert picture.cancel()
+        for each in holding:
+            each.set()
+        assert all(each.result(5) for each in held)
+        assert not line.batcher._coming()
+
+
 def test_a_token_is_wanted_for_answers_and_metrics_alone(service: Service) -> None:
     client = client_of(service, Door(TOKEN, None))
     for path in ("/healthz", "/readyz"):
@@ -210,6 +298,8 @@ def test_a_token_is_wanted_for_answers_and_metrics_alone(service: Service) -> No
 
 def test_pages_of_other_sites_cannot_ask(client: TestClient, service: Service) -> None:
     refusal(client.get("/healthz", headers={"host": "evil.example"}), 400, "malformed-request")
+    for near in ("evil@localhost", "localhost/evil", "local\thost", "localhost:x", ""):
+        refusal(client.get("/healthz", headers={"host": near}), 400, "malformed-request")
     for ours in ("localhost:8000", "[::1]:8000", "127.0.0.1"):
         assert client.get("/healthz", headers={"host": ours}).status_code == 200
     refusal(client.get("/v1/bundle", headers={"origin": "http://evil"}), 403, "forbidden-origin")
@@ -226,6 +316,61 @@ def test_every_answer_has_the_headers_of_safety(client: TestClient) -> None:
         assert headers["content-security-policy"].startswith("default-src 'none'")
         assert "access-control-allow-origin" not in headers
         assert len(headers["x-request-id"]) == 16
+
+
+def test_bytes_that_are_told_of_and_do_not_come_take_no_room(service: Service) -> None:
+    slow = Service(service.bundle, replace(LIMITS, held=100_000, slow_time=0.3), watch=Metrics())
+
+    async def ask(told: int, sent: bytes, silent: float) -> int:
+        began: list[int] = []
+        parts = iter([sent, None])
+
+        async def receive() -> dict[str, object]:
+            part = next(parts)
+            if part is None:
+                await asyncio.sleep(silent)
+                return {"type": "http.disconnect"}
+            return {"type": "http.request", "body": part, "more_body": len(part) < told}
+
+        async def send(message: dict[str, Any]) -> None:
+            began.append(message.get("status", 0))
+
+        headers = [(b"content-type", b"image/png"), (b"content-length", str(told).encode())]
+        scope = {
+            "type": "http", "method": "POST", "path": "/v1/predict", "scheme": "http",
+            "query_string": b"", "headers": headers, "http_version": "1.1",
+        }  # fmt: skip
+        await app(scope, receive, send)
+        return began[0]
+
+    async def all_at_once() -> list[int]:
+        idle = [ask(90_000, b"x", 5) for _ in range(3)]
+        return await asyncio.gather(*idle, ask(len(png()), png(), 0))
+
+    app: Any = app_of(slow, Metrics(), Door(hosts=None))
+    try:
+        assert asyncio.run(all_at_once()) == [408, 408, 408, 200]
+    finally:
+        slow.close()
+    assert (slow.films, slow._bytes) == (0, 0)
+
+
+def test_a_length_beside_a_transfer_coding_is_refused_and_the_line_cut(client: TestClient) -> None:
+    both = {"content-length": "1", "transfer-encoding": "chunked", "content-type": "image/png"}
+    for no in (
+        client.post("/v1/predict", content=iter([png()]), headers=both),
+        client.get("/healthz", headers=both),
+    ):
+        refusal(no, 400, "malformed-request")
+        assert no.headers["connection"] == "close"
+
+
+def test_a_path_with_a_line_in_it_is_no_path_of_ours(client: TestClient, service: Service) -> None:
+    for path in ("/v1/predict%0A", "/v1/explain%0a", "/v1/picture%0A"):
+        refusal(client.post(path, content=png()), 404, "no-such-thing")
+    for path in ("/v1/bundle%0A", "/healthz%0A", "/%0A"):
+        refusal(client.get(path), 404, "no-such-thing")
+    assert service.films == 0
 
 
 def test_busy_is_said_before_a_byte_is_read(client: TestClient, service: Service) -> None:

@@ -55,7 +55,8 @@ def verify(
             print(f"note: {note}")
         print(
             f"{folder}: {'intact' if found.intact else 'BROKEN'}, {found.lines:,} lines in "
-            f"{found.files:,} files ({found.answered:,} answered, {found.rejected:,} rejected)"
+            f"{found.files:,} files ({found.answered:,} answered, {found.explained:,} explained, "
+            f"{found.rejected:,} rejected)"
         )
         print(f"head: {found.head}")
     if not found.intact:

@@ -85,23 +85,25 @@ class GradCam:
 
     bundle: Bundle
     n: int
-    _head: Head | None = field(default=None, repr=False)
+    head: Head | None = field(default=None, repr=False)  # None reads it of the bundle
+    grid: Grid | None = None  # None reads it of the bundle's engine
     _map_nfhw: NDArray[np.float32] | None = field(default=None, repr=False)
 
     def __call__(self, answer: Answer) -> None:
         """Take one batch. Raises BundleError where the head is not one layer on pooled features."""
         _, channels, height, width = answer.feature_nchw.shape
-        if self._head is None or self._map_nfhw is None:
-            self._head = head_of(self.bundle, channels)
+        if self.head is None:
+            self.head = head_of(self.bundle, channels)
+        if self._map_nfhw is None:
             findings = len(self.bundle.findings)
             self._map_nfhw = np.full((self.n, findings, height, width), np.nan, np.float32)
-        added_nfhw = self._head.adds(answer.feature_nchw)
+        added_nfhw = self.head.adds(answer.feature_nchw)
         slack = (
-            _BF16 * self._head.magnitude(answer.feature_nchw)
+            _BF16 * self.head.magnitude(answer.feature_nchw)
             if answer.engine == "openvino-bf16"
             else 0.0
         )
-        refuse_other_head(self.bundle, self._head, added_nfhw, answer.logit_nf, slack=slack)
+        refuse_other_head(self.bundle, self.head, added_nfhw, answer.logit_nf, slack=slack)
         self._map_nfhw[answer.positions] = added_nfhw
 
     def saliency(self) -> Saliency:
@@ -110,7 +112,7 @@ class GradCam:
             raise ValueError("no film was passed")
         rows, columns = self._map_nfhw.shape[-2:]
         side = self.bundle.manifest.engine.input_size
-        grid = placed(grid_of_engine(self.bundle.engine), side, rows)
+        grid = self.grid or placed(grid_of_engine(self.bundle.engine), side, rows)
         layer = f"{LAST}, {rows} × {columns}"
         return Saliency("grad_cam", layer, self._map_nfhw, grid)
 

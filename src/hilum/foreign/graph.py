@@ -220,9 +220,8 @@ def _tried(
     """
     image_nchw = np.random.default_rng(0).random((3, 1, size, size), dtype=np.float32)
     try:
-        core = CORE
         hints = {"INFERENCE_PRECISION_HINT": "f32"}
-        compiled = core.compile_model(core.read_model(*network), "CPU", hints)
+        compiled = CORE.compile_model(CORE.read_model(*network), "CPU", hints)
         alone_nf = np.concatenate(
             [np.array(compiled(each[None])["logit_nf"]) for each in image_nchw]
         )

@@ -18,6 +18,9 @@ from hilum.bundle import NOT_A_DEVICE, Bundle
 from hilum.calibration import OperatingPoint
 from hilum.data.preprocessing import shown
 from hilum.engines import Engine, open_engine
+from hilum.errors import BundleError
+from hilum.explanation.grid import Grid, grid_of_engine, placed
+from hilum.explanation.head import Head, head_of
 from hilum.explanation.pictures import COLOURS, LIMIT
 from hilum.explanation.saliency import GradCam, on_film
 from hilum.predict import Answer, Predictor
@@ -73,10 +76,24 @@ class Answerer:
         deployed = bundle.manifest.deployed
         self._points = {f: bundle.operating_points(f)[deployed] for f in bundle.findings}
         self._ages = ages_of(bundle)
+        self._head = self._read_head()
 
     @property
     def engine(self) -> str:
         return self.predictor.engine.name
+
+    def _read_head(self) -> tuple[Head, Grid] | BundleError:
+        """What maps are made of. Read here: the folder may hold another bundle when one is asked
+        for.
+        """
+        side = self.bundle.manifest.engine.input_size
+        network = self.predictor.engine(np.zeros((1, 1, side, side), np.float32))
+        _, channels, rows, _ = network.feature_nchw.shape
+        try:
+            head = head_of(self.bundle, channels)
+            return head, placed(grid_of_engine(self.bundle.engine), side, rows)
+        except BundleError as error:  # told to who asks for a map
+            return error
 
     def answer(self, films: Sequence[Film]) -> list[FilmAnswer]:
         """Answers in the films' order. films: at least one."""
@@ -143,7 +160,9 @@ class Answerer:
         The picture is at most PICTURE_SIDE pixels long. NaN where the network saw nothing. Raises
         BundleError where the head is not one layer on pooled features.
         """
-        collector = GradCam(self.bundle, 1)
+        if isinstance(self._head, BundleError):
+            raise self._head
+        collector = GradCam(self.bundle, 1, *self._head)
         collector(answer.raw)
         saliency = collector.saliency()
         rows, columns = answer.facts.rows, answer.facts.columns
@@ -166,24 +185,34 @@ def in_words(
 ) -> str:
     """The answer as a sentence: what was found and how far the point is known, or why withheld."""
     if refer is not None:
-        return f"Refer to a reader: {REASONS[refer]}."
+        return f"No answer is given: {REASONS[refer]}."
     side = "at or above" if present else "below"
     called = (
         f"{finding} called {'present' if present else 'absent'}: calibrated probability "
-        f"{prob:.2f}, {side} the operating point {point.threshold:.2f}."
+        f"{_three_digits(prob)}, {side} the operating point {_three_digits(point.threshold)}"
     )
-    # What a reader of this call wants to know is how often the other one would have been right.
-    known, films, as_they_are = (
-        (point.specificity, "without", "absent")
+    known, films = (
+        (point.sensitivity, f"found {{}} of those with {finding}")
         if present
-        else (point.sensitivity, "with", "present")
+        else (point.specificity, f"called absent {{}} of those without {finding}")
     )
     if known.value is None or known.low is None or known.high is None:
-        return called
-    return (
-        f"{called} Of {known.n:,} calibrate films {films} it, {100 * known.value:.1f} % "
-        f"({100 * known.low:.1f} to {100 * known.high:.1f}) were called {as_they_are}."
+        return f"{called}."
+    share = (
+        f"{100 * known.value:.1f} % (95 % interval {100 * known.low:.1f} to {100 * known.high:.1f})"
     )
+    # The point was chosen on these very films, so on others it may do worse.
+    chosen = "on the films of calibrate, on which this point was chosen, it"
+    return f"{called}; {chosen} {films.format(share)}."
+
+
+def _three_digits(prob: float) -> str:
+    """A probability in [0, 1] that never says a certainty that is not there."""
+    if 0.9995 <= prob < 1:
+        return ">0.999"
+    if 0 < prob < 0.0005:
+        return "<0.001"
+    return f"{prob:.3f}"
 
 
 def overlay(map_hw: NDArray[np.float32]) -> bytes:

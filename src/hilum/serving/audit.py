@@ -1,8 +1,8 @@
 """The audit: what a service answered and refused, in a record that is only ever added to.
 
 Each line holds the hash of the line before, so a line that is altered, taken out or put in breaks
-the chain. Lines of answers are those that `hilum monitor` reads; nothing here holds a pixel, a name
-or an id.
+the chain. Lines of answers are those that `hilum monitor` reads, once for each film: what was
+computed again to explain one has a kind of its own. Nothing here holds a pixel, a name or an id.
 """
 
 from __future__ import annotations
@@ -52,9 +52,21 @@ class Audit:
         with self._locked():
             pass
 
-    def record(self, answers: Sequence[FilmAnswer], time: datetime | None = None) -> None:
-        """Add a line for each answer, on the disk before this returns. Raises OutputError."""
-        self._append([_answered(each, time or datetime.now(UTC)) for each in answers])
+    def record(
+        self,
+        answers: Sequence[FilmAnswer],
+        asked: Sequence[str] = (),
+        *,
+        time: datetime | None = None,
+    ) -> None:
+        """Add a line for each answer, on the disk before this returns.
+
+        asked: what each was asked for, "answered" or "explained"; none: all answered
+        Raises OutputError.
+        """
+        told = time or datetime.now(UTC)
+        kinds = asked or ["answered"] * len(answers)
+        self._append([_answered(*each, told) for each in zip(answers, kinds, strict=True)])
 
     def rejected(self, digest: str | None, kind: Kind, time: datetime | None = None) -> None:
         """Add a line for a film that got no answer. digest: SHA-256 of what came, where known."""
@@ -111,12 +123,14 @@ class Audit:
 class Verdict:
     """What was found of a record.
 
-    lines: in all; answered, rejected: of them; head: hash of the last, to be kept elsewhere
+    lines: in all; answered, explained, rejected: of them
+    head: hash of the last, to be kept elsewhere
     problems: what is broken, each with its file and line; notes: what is odd and does no harm
     """
 
     lines: int
     answered: int
+    explained: int
     rejected: int
     files: int
     head: str
@@ -133,7 +147,8 @@ def verify(folder: Path, *, begins: str = FIRST, expect: str | None = None) -> V
 
     begins: hash before the first line here, where earlier files were moved away
     expect: a head that was noted before and must still stand somewhere in the chain; without it
-        nobody can tell whether the last lines were cut off
+        nobody can tell whether the last lines were cut off. The chain has no key: who may write to
+        the folder can make it anew, and only a head that was noted elsewhere tells of that.
     Raises DataError where there is no record.
     """
     files = _files(folder) if folder.is_dir() else []
@@ -149,7 +164,7 @@ def verify(folder: Path, *, begins: str = FIRST, expect: str | None = None) -> V
     if not walk.lines:
         walk.problems.append(f"{folder}: no line")
     return Verdict(
-        walk.lines, walk.answered, walk.rejected, len(files), walk.before,
+        walk.lines, walk.answered, walk.explained, walk.rejected, len(files), walk.before,
         tuple(walk.problems), tuple(walk.notes),
     )  # fmt: skip
 
@@ -159,7 +174,7 @@ class _Walk:
 
     def __init__(self, begins: str) -> None:
         self.before, self.number = begins, None if begins != FIRST else 0
-        self.lines = self.answered = self.rejected = 0
+        self.lines = self.answered = self.explained = self.rejected = 0
         self.hashes: set[str] = set()
         self.problems: list[str] = []
         self.notes: list[str] = []
@@ -176,6 +191,8 @@ class _Walk:
         self.lines += 1
         if fields.get("kind") == "rejected":
             self.rejected += 1
+        elif fields.get("kind") == "explained":
+            self.explained += 1
         else:
             self.answered += 1
 
@@ -185,7 +202,7 @@ def _walked(file: Path, walk: _Walk) -> None:
         for n, text in enumerate(lines, 1):
             where = f"{file.name}:{n}"
             if not text.endswith(b"\n"):
-                walk.notes.append(f"{where}: torn while it was written, and never answered for")
+                walk.notes.append(f"{where}: torn or cut; what stood here and after is not known")
                 continue
             match = _SEAL.match(text[:-1])
             if match is None:
@@ -197,7 +214,7 @@ def _walked(file: Path, walk: _Walk) -> None:
                 walk.take(where, json.loads(match["body"] + b"}"), match["hash"].decode())
 
 
-def _answered(answer: FilmAnswer, time: datetime) -> dict[str, Any]:
+def _answered(answer: FilmAnswer, kind: str, time: datetime) -> dict[str, Any]:
     raw = answer.raw
     looks = appearance(raw.image_nchw[:, 0])
     line = record.Line(
@@ -219,7 +236,7 @@ def _answered(answer: FilmAnswer, time: datetime) -> dict[str, Any]:
         ),
         synthetic=answer.synthetic,
     )
-    return {"kind": "answered", **line.model_dump(mode="json"), "engine": answer.engine}
+    return {"kind": kind, **line.model_dump(mode="json"), "engine": answer.engine}
 
 
 def _sealed(fields: Mapping[str, Any]) -> tuple[bytes, str]:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from hilum.errors import HilumError
 from hilum.serving.answering import Answerer, FilmAnswer
@@ -24,11 +24,15 @@ from hilum.serving.watching import Watch
 _log = logging.getLogger(__name__)
 
 
+# What an answer is wanted for: itself, or what explains it, when it has been given before.
+Asked = Literal["answered", "explained"]
+
+
 class Record(Protocol):
     """What keeps account of every answer, before it is given. Raises OSError or HilumError."""
 
-    def record(self, answers: Sequence[FilmAnswer]) -> None:
-        """Keep the answers of one batch."""
+    def record(self, answers: Sequence[FilmAnswer], asked: Sequence[Asked] = ()) -> None:
+        """Keep the answers of one batch. asked: what each was asked for; none: to be answered."""
         ...
 
     def rejected(self, digest: str | None, kind: Kind) -> None:
@@ -36,12 +40,13 @@ class Record(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Waiting:
     film: Film
     until: float
     since: float
     answer: Future[FilmAnswer]
+    asked: Asked
 
 
 class Batcher:
@@ -59,20 +64,29 @@ class Batcher:
         """coming: whether more films are about to be put in, for which it is worth to wait."""
         self._answerer, self._limits, self._record = answerer, limits, record
         self._watch, self._coming = watch or Watch(), coming
-        self._waiting: queue.Queue[_Waiting | None] = queue.Queue(limits.queue)
+        # `put` keeps its bound, so that the word of the end always finds room.
+        self._waiting: queue.Queue[_Waiting | None] = queue.Queue()
+        self._lock, self._ending = threading.Lock(), False
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
         self._thread.start()
 
-    def put(self, film: Film, until: float, answer: Future[FilmAnswer]) -> None:
+    def put(
+        self, film: Film, until: float, answer: Future[FilmAnswer], *, asked: Asked = "answered"
+    ) -> None:
         """Have a film answered. until: of the monotonic clock. Raises Rejected when full."""
-        try:
-            self._waiting.put_nowait(_Waiting(film, until, time.monotonic(), answer))
-        except queue.Full:
-            raise Rejected(Kind.BUSY, "too many films are waiting", retry_after_s=1) from None
+        with self._lock:
+            if self._ending:
+                raise Rejected(Kind.BUSY, "the service is ending", retry_after_s=5)
+            if self._waiting.qsize() >= self._limits.queue:
+                raise Rejected(Kind.BUSY, "too many films are waiting", retry_after_s=1)
+            self._waiting.put(_Waiting(film, until, time.monotonic(), answer, asked))
 
     def close(self) -> None:
         """Answer what waits, then end."""
-        self._waiting.put(None)
+        with self._lock:
+            if not self._ending:
+                self._waiting.put(None)
+            self._ending = True
         self._thread.join()
 
     def _work(self) -> None:
@@ -80,9 +94,7 @@ class Batcher:
             now = time.monotonic()
             for each in batch:
                 self._watch.stage("queue", now - each.since)
-                if each.until <= now:
-                    each.answer.set_exception(Rejected(Kind.TIMED_OUT, "no answer in time"))
-            live = [each for each in batch if each.until > now]
+            live = _in_time(batch, now)
             if live:
                 self._answer(live)
 
@@ -108,20 +120,33 @@ class Batcher:
         began = time.monotonic()
         try:
             answers = self._answerer.answer([each.film for each in batch])
-            if self._record is not None:
-                _kept(self._record, answers)
+            pairs = list(zip(batch, answers, strict=True))
+            given = _in_time(batch, time.monotonic())
+            pairs = [(each, answer) for each, answer in pairs if each in given]
+            if self._record is not None and pairs:
+                asked = [each.asked for each, _ in pairs]
+                _kept(self._record, [answer for _, answer in pairs], asked)
         except Exception as error:  # each film's own caller tells of it, or answers for it
             for each in batch:
-                each.answer.set_exception(error)
+                if not each.answer.done():
+                    each.answer.set_exception(error)
             return
         self._watch.batch(len(batch), time.monotonic() - began)
-        for each, answer in zip(batch, answers, strict=True):
+        for each, answer in pairs:
             each.answer.set_result(answer)
 
 
-def _kept(record: Record, answers: Sequence[FilmAnswer]) -> None:
+def _in_time(batch: Sequence[_Waiting], now: float) -> list[_Waiting]:
+    """Those whose answer is still wanted; the others are told that it is not."""
+    for each in batch:
+        if each.until <= now:
+            each.answer.set_exception(Rejected(Kind.TIMED_OUT, "no answer in time"))
+    return [each for each in batch if each.until > now]
+
+
+def _kept(record: Record, answers: Sequence[FilmAnswer], asked: Sequence[Asked]) -> None:
     try:
-        record.record(answers)
+        record.record(answers, asked)
     except (OSError, HilumError) as error:
         raise cannot_record(error) from error
 

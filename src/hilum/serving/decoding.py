@@ -6,6 +6,7 @@ What the process does is left to `child`, what it does to a film to `film.prepar
 from __future__ import annotations
 
 import json
+import logging
 import os
 import queue
 import socket
@@ -13,8 +14,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 import numpy as np
@@ -26,6 +28,7 @@ from hilum.serving.film import Facts, Film
 from hilum.serving.limits import Limits
 from hilum.serving.rejection import Kind, Rejected
 
+_log = logging.getLogger(__name__)
 _SECRETS = ("HILUM_TOKEN", "HILUM_DICOMWEB_TOKEN")
 _START = 60.0  # seconds that a child may take to import what it needs
 _PIECE = 1 << 20
@@ -39,12 +42,41 @@ class _Gone(Exception):
     """The child ended, or did not answer in time."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Spool:
-    """A film that waits in a file, so that it does not fill memory. file: stands at its start."""
+    """A film that waits in a file, so that it does not fill memory; for one reader at a time.
+
+    Whoever brought it may close it at any time: the file goes when nobody reads it any more.
+    """
 
     file: BinaryIO
     size: int
+    _readers: int = field(default=0, init=False, repr=False)
+    _closed: bool = field(default=False, init=False, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep the file open meanwhile. Raises Rejected where nobody wants it read any more."""
+        with self._lock:
+            if self._closed and not self._readers:
+                raise Rejected(Kind.TIMED_OUT, "no answer in time")
+            self._readers += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._readers -= 1
+                last = self._closed and not self._readers
+            if last:
+                self.file.close()
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            last = not self._readers
+        if last:
+            self.file.close()
 
 
 class _Child:
@@ -52,7 +84,8 @@ class _Child:
 
     def __init__(self, limits: Limits) -> None:
         self.socket, other = socket.socketpair()
-        with other:
+        with ExitStack() as failed, other:
+            failed.callback(self.socket.close)
             environment = {
                 **{name: value for name, value in os.environ.items() if name not in _SECRETS},
                 # Each thread of a numerical library takes address space.
@@ -69,6 +102,7 @@ class _Child:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
+            failed.pop_all()
         self.began = False
 
     def begin(self, seconds: float = _START) -> None:
@@ -88,6 +122,7 @@ class _Child:
             self._send(content, until)
         else:
             left = size
+            content.file.seek(0)
             while left:
                 piece = content.file.read(min(_PIECE, left))
                 if not piece:
@@ -170,7 +205,21 @@ class Pool:
             return tuple(child.process.pid for child in self._children)
 
     def ask(self, header: bytes, content: bytes | Spool, until: float) -> _Said:
-        """Let the next free process read a film. until: of the monotonic clock. Raises Rejected."""
+        """Let the next free process read a film. until: of the monotonic clock. Raises Rejected.
+
+        A process may be ended by somebody else, as when memory is short: its film is tried once
+        more. One that ends two processes is to blame itself.
+        """
+        try:
+            return self._ask(header, content, until)
+        except _Gone:
+            try:
+                return self._ask(header, content, until)
+            except _Gone:
+                detail = "film: it ended the process that decodes it"
+                raise Rejected(Kind.UNREADABLE, detail) from None
+
+    def _ask(self, header: bytes, content: bytes | Spool, until: float) -> _Said:
         child = self._free(until)
         sound = False
         try:
@@ -186,16 +235,18 @@ class Pool:
                 raise Rejected(
                     Kind.BUSY, "films cannot be decoded at present", retry_after_s=5
                 ) from None
-            raise Rejected(Kind.UNREADABLE, "film: it ended the process that decodes it") from None
+            raise
         finally:
             self._give_back(child, sound=sound)
 
     def ready(self, seconds: float = 1.0) -> bool:
         """Whether films can be decoded: all processes are at work, or one that rests answers."""
         try:
-            child = self._idle.get_nowait()
-        except queue.Empty:
-            return not self._closed
+            child = self._free(time.monotonic())
+        except Rejected as no:
+            with self._lock:
+                living = any(child.process.poll() is None for child in self._children)
+            return no.kind is Kind.TIMED_OUT and living
         sound = False
         try:
             child.begin(seconds)
@@ -218,15 +269,29 @@ class Pool:
             child.end()
 
     def _free(self, until: float) -> _Child:
-        if self._closed:
-            raise Rejected(Kind.BUSY, "the service is ending", retry_after_s=5)
+        """One that lives; of those that died at rest, another in its place."""
+        dead: list[_Child] = []
         try:
-            child = self._idle.get(timeout=max(0.0, until - time.monotonic()))
+            while not self._closed:
+                left = 0.0 if dead else max(0.0, until - time.monotonic())
+                child: _Child | None = self._idle.get(timeout=left)
+                if child is not None and child.process.poll() is not None:
+                    child = self._instead_of(child)
+                if child is None:
+                    break
+                if child.process.poll() is None:
+                    return child
+                dead.append(child)
         except queue.Empty:
-            raise Rejected(Kind.TIMED_OUT, "no answer in time") from None
-        if child.process.poll() is None:
-            return child
-        return self._instead_of(child) or child
+            if not dead:
+                raise Rejected(Kind.TIMED_OUT, "no answer in time") from None
+            raise Rejected(
+                Kind.BUSY, "films cannot be decoded at present", retry_after_s=5
+            ) from None
+        finally:
+            for child in dead:
+                self._idle.put(child)
+        raise Rejected(Kind.BUSY, "the service is ending", retry_after_s=5)
 
     def _give_back(self, child: _Child, *, sound: bool) -> None:
         put = child if sound else self._instead_of(child)
@@ -234,12 +299,21 @@ class Pool:
             self._idle.put(put)
 
     def _instead_of(self, child: _Child) -> _Child | None:
+        """Another in its place, or None at the end of all.
+
+        Where none can be started at present it is the dead one, and who takes it next tries again.
+        """
         child.end()
         with self._lock:
-            self._children.discard(child)
             if self._closed:
+                self._children.discard(child)
                 return None
-            new = _Child(self.limits)
+            try:
+                new = _Child(self.limits)
+            except OSError as error:
+                _log.error("a process that decodes cannot be started (%s)", error.strerror)
+                return child
+            self._children.discard(child)
             self._children.add(new)
         self._replaced()
         return new
@@ -271,7 +345,8 @@ class Decoder:
             raise Rejected(Kind.UNREADABLE, "film: empty; expected an image file")
         if until is None:
             until = time.monotonic() + limits.deadline
-        said = self.pool.ask(self._header[picture], content, until)
+        with nullcontext() if isinstance(content, bytes) else content.held():
+            said = self.pool.ask(self._header[picture], content, until)
         plain = json.loads(said.header)
         if "error" in plain:
             raise Rejected(Kind.UNREADABLE, plain["error"])

@@ -11,8 +11,8 @@ from hilum.serving.limits import Limits
 CARD = "card.md"
 
 
-def describe(bundle: Bundle, engine: str, limits: Limits, *, report: bool) -> dict[str, Any]:
-    """Plain values. engine: that answers; report: whether there is one to be looked at."""
+def describe(bundle: Bundle, engine: str, limits: Limits) -> dict[str, Any]:
+    """Plain values. engine: that answers. Whether there is a report is the service's to say."""
     manifest = bundle.manifest
     policy = bundle.policy()
     ages, agreement = ages_of(bundle), manifest.engine.agreement
@@ -53,7 +53,6 @@ def describe(bundle: Bundle, engine: str, limits: Limits, *, report: bool) -> di
         "commit": manifest.commit,
         "limits": {"film_bytes": limits.film, "body_bytes": limits.body, "films": limits.films},
         "card": CARD in manifest.files,
-        "report": report,
         "notice": NOT_A_DEVICE,
     }
 

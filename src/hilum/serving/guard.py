@@ -9,12 +9,12 @@ import asyncio
 import contextlib
 import hmac
 import logging
+import re
 import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers, MutableHeaders
@@ -44,6 +44,8 @@ _SECURITY: Mapping[str, str] = {
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
     "cache-control": "no-store",
 }
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::[0-9]{0,5})?", re.ASCII)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _GONE = 499  # of the log alone: the client went away
 _DRAIN_TIME = 2.0
 _DRAIN = 1 << 18  # bytes of a refused body that are read, so that its sender reads the refusal
@@ -61,7 +63,8 @@ class Door:
 
     def open_to(self, path: str, headers: Headers, scheme: str) -> None:
         """Raises Rejected for whom it is not."""
-        if self.hosts is not None and _name(headers.get("host", "")) not in self.hosts:
+        names = headers.getlist("host")
+        if self.hosts is not None and (len(names) != 1 or _name(names[0]) not in self.hosts):
             # A page of another site whose name was made to mean this machine.
             raise Rejected(Kind.MALFORMED, "asked under a name that is not this service's")
         origin = headers.get("origin")
@@ -134,27 +137,34 @@ class Guard:
     async def _pass(self, scope: Scope, receive: Receive, send: Send, route: str) -> None:
         headers = Headers(scope=scope)
         try:
+            if "content-length" in headers and "transfer-encoding" in headers:
+                # A proxy may go by the one where we go by the other, RFC 9112 6.3.
+                raise Rejected(Kind.MALFORMED, "a length and a transfer coding at once")
             self.door.open_to(scope["path"], headers, scope["scheme"])
+            if _CONTROL.search(scope["path"]):  # the router takes a line's end for a path's
+                missing = problem_of("no-such-thing", 404, "Not Found")
+                await missing(scope, receive, send)
+                return
             if scope["method"] != "POST" or route not in TAKES_FILMS:
                 await self.app(scope, receive, send)
                 return
-            size = self._told_size(headers)
+            self._refuse_size(headers)
             self.service.refuse_new()
-            self.service.take_on(1, size)
+            self.service.take_on(1, 0)  # bytes count as they come: to tell of many costs nothing
         except Rejected as no:
             scope["state"]["outcome"] = no.kind.type
             await _refuse(no, scope, receive, send)
             return
-        taken = scope["state"]["taken"] = Taken(self.service, 1, size)
+        taken = scope["state"]["taken"] = Taken(self.service, 1, 0)
         try:
             await self.app(scope, receive, send)
         finally:
             taken.let_go()
 
-    def _told_size(self, headers: Headers) -> int:
-        """The size that the request says it has. Raises Rejected before a byte of it is read."""
+    def _refuse_size(self, headers: Headers) -> None:
+        """Raises Rejected for what says that it is too long, before a byte of it is read."""
         if "content-length" not in headers:
-            return 0
+            return
         told = headers["content-length"]
         if not (told.isascii() and told.isdigit()):
             raise Rejected(Kind.MALFORMED, "a content length that is no number")
@@ -163,7 +173,6 @@ class Guard:
         limit = limits.body if kind == FORM else limits.film
         if int(told) > limit:
             raise too_large(limit)
-        return int(told)
 
 
 @dataclass
@@ -202,9 +211,11 @@ class _Passage:
 
 async def _refuse(no: Rejected, scope: Scope, receive: Receive, send: Send) -> None:
     """Refuse a request whose body was not read; a little of it is, and then the line is cut."""
-    left, more = _DRAIN, scope["method"] in ("POST", "PUT", "PATCH")
-    told = Headers(scope=scope).get("content-length", "")
-    if told.isdigit() and int(told) <= _DRAIN:
+    headers = Headers(scope=scope)
+    coded = "transfer-encoding" in headers
+    left, more = _DRAIN, coded or scope["method"] in ("POST", "PUT", "PATCH")
+    told = headers.get("content-length", "")
+    if not coded and told.isdigit() and int(told) <= _DRAIN:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_DRAIN_TIME):
                 while more and left > 0:
@@ -229,8 +240,6 @@ def _route(path: str) -> str:
 
 
 def _name(host: str) -> str:
-    """A Host header without its port."""
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
+    """A Host header without its port; nothing where it is more than that."""
+    found = _HOST.fullmatch(host)
+    return "" if found is None else (found[1] or found[2]).lower()

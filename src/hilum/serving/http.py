@@ -20,10 +20,10 @@ from starlette.exceptions import HTTPException
 from hilum import __version__
 from hilum.bundle import Bundle
 from hilum.serving.answering import NOTICE, FilmAnswer, as_json, overlay
-from hilum.serving.describing import CARD, describe
+from hilum.serving.batching import Asked
 from hilum.serving.guard import Door, Guard, problem, problem_of
 from hilum.serving.limits import Limits
-from hilum.serving.line import Line
+from hilum.serving.line import Content, Line
 from hilum.serving.metrics import CONTENT_TYPE, Metrics
 from hilum.serving.rejection import Kind, Rejected
 from hilum.serving.schemas import (
@@ -90,7 +90,7 @@ def _films(app: FastAPI, service: Service) -> None:
             with service.line() as line:
                 return await _predicted(request, service, line, upload)
         finally:
-            await upload.close()
+            upload.close()
 
     @app.post("/v1/explain", responses=PNG, openapi_extra=body(several=False, finding=True))
     async def explain(request: Request, finding: str | None = None) -> Response:
@@ -103,11 +103,11 @@ def _films(app: FastAPI, service: Service) -> None:
                     known = ", ".join(line.bundle.findings)
                     raise Rejected(Kind.MALFORMED, f"no such finding; expected {known}")
                 until = _deadline(service)
-                answer = await _until(line.answer(upload.films[0], until), until)
+                answer = await _answered(line, upload.films[0], until, "explained")
                 map_hw = await _until(line.map_of(answer, chosen), until)
                 png = await asyncio.to_thread(overlay, map_hw)
         finally:
-            await upload.close()
+            upload.close()
         _tell(request, service, answer)
         return Response(png, media_type="image/png")
 
@@ -120,7 +120,7 @@ def _films(app: FastAPI, service: Service) -> None:
                 until = _deadline(service)
                 film = await _until(line.picture(upload.films[0], until), until)
         finally:
-            await upload.close()
+            upload.close()
         request.scope["state"]["outcome"] = "shown"
         return Response(film.picture, media_type="image/png")
 
@@ -135,7 +135,7 @@ async def _take(request: Request, service: Service, films: int) -> Upload:
         if len(upload.films) > 1:
             taken.more(len(upload.films) - 1, 0)
     except Rejected:
-        await upload.close()
+        upload.close()
         raise
     return upload
 
@@ -145,7 +145,8 @@ async def _predicted(
 ) -> JSONResponse:
     until = _deadline(service)
     answers = await asyncio.gather(
-        *(_until(line.answer(film, until), until) for film in upload.films), return_exceptions=True
+        *(_answered(line, film, until, "answered") for film in upload.films),
+        return_exceptions=True,
     )
     films, refused = [], []
     for n, answer in enumerate(answers, 1):
@@ -181,6 +182,17 @@ def _deadline(service: Service) -> float:
     return time.monotonic() + service.limits.deadline
 
 
+async def _answered(line: Line, film: Content, until: float, asked: Asked) -> FilmAnswer:
+    """A film's answer, on record for what it was given. Raises Rejected."""
+    answer = line.answer(film, until, asked=asked)
+    try:
+        return await _until(answer, until)
+    except Rejected as no:
+        if no.kind is Kind.TIMED_OUT:
+            answer.add_done_callback(line.withheld)
+        raise
+
+
 async def _until(answer: Future[_T], until: float) -> _T:
     """What a future holds. Raises Rejected when it does not come in time."""
     try:
@@ -197,33 +209,19 @@ def _tell(request: Request, service: Service, answer: FilmAnswer) -> None:
 
 
 def _bundle(app: FastAPI, service: Service, report: bytes | None) -> None:
-    known: dict[str, dict[str, Any]] = {}  # of the bundle at work, by its digest
-
-    def described(line: Line) -> dict[str, Any]:
-        digest = line.bundle.digest
-        if digest not in known:
-            engine = line.answerer.engine
-            told = describe(line.bundle, engine, service.limits, report=report is not None)
-            known.clear()
-            known[digest] = told
-            return told
-        return known[digest]
-
     @app.get("/v1/bundle", responses={200: {"model": Described}, **refusals()})
     async def bundle() -> JSONResponse:
         """What answers: identity, findings, operating points with intervals, figures, policy."""
         with service.line() as line:
-            return JSONResponse(described(line))
+            return JSONResponse({**line.description, "report": report is not None})
 
     @app.get("/v1/bundle/card", responses=_text("text/markdown"))
     async def card() -> Response:
         """The bundle's model card."""
         with service.line() as line:
-            if CARD not in line.bundle.manifest.files:
+            if line.card is None:
                 raise HTTPException(404, "the bundle has no card")
-            # A bundle is replaced on disk before it is swapped here: then this is the new card's.
-            content = await asyncio.to_thread(line.bundle.read, CARD)
-        return PlainTextResponse(content, media_type="text/markdown")
+            return PlainTextResponse(line.card, media_type="text/markdown")
 
     @app.get("/v1/bundle/report", responses=_text("text/html"))
     async def shown_report() -> Response:

@@ -22,8 +22,9 @@ class Limits:
     held: bytes of requests that are taken on at a time
     children: processes that decode; child_memory: address space of each, of which a film of 64
         million pixels takes 1.1 GiB
-    decode_time: for one film; body_time: for a request's body to come in; head_time: for its
-        headers; deadline: from body to answer; drain: from SIGTERM to the end
+    decode_time: for one film; body_time: for a request's body to come in, which it does at `rate`
+        bytes a second or more but for slow_time in all; head_time: for its headers;
+        deadline: from body to answer; drain: from SIGTERM to the end
     batch: films that the engine takes at a time; wait: for more of them
     """
 
@@ -36,6 +37,8 @@ class Limits:
     child_memory: int = 2048 * MIB
     decode_time: float = 20.0
     body_time: float = 60.0
+    slow_time: float = 10.0
+    rate: int = 32 << 10
     head_time: float = 10.0
     deadline: float = 30.0
     drain: float = 30.0

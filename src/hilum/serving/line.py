@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,9 @@ from hilum.data.preprocessing import preprocess
 from hilum.engines import Engine
 from hilum.errors import HilumError
 from hilum.serving.answering import Answerer, FilmAnswer
-from hilum.serving.batching import Batcher, Record, cannot_record
+from hilum.serving.batching import Asked, Batcher, Record, cannot_record
 from hilum.serving.decoding import Decoder, Pool, Spool
+from hilum.serving.describing import CARD, describe
 from hilum.serving.film import Film
 from hilum.serving.rejection import Kind, Rejected
 from hilum.serving.watching import Watch
@@ -46,6 +47,9 @@ class Line:
         """Warm the engine. Raises BundleError when the bundle's policy cannot be read."""
         self.bundle, self.record = bundle, record
         self.answerer = Answerer(bundle, engine)
+        # Read here: another bundle stands in its folder before this one has answered its last.
+        self.description = describe(bundle, self.answerer.engine, pool.limits)
+        self.card = bundle.read(CARD) if CARD in bundle.manifest.files else None
         self.decoder = Decoder(bundle.manifest.reading, bundle.manifest.preprocessing, pool)
         self._threads, self._watch = threads, watch
         self._decoding, self._users, self._retired = 0, 0, False
@@ -59,14 +63,22 @@ class Line:
             coming=lambda: self._decoding > 0,
         )
 
-    def answer(self, content: Content, until: float) -> Future[FilmAnswer]:
-        """Have a film answered. The future may raise Rejected. until: of the monotonic clock."""
+    def answer(
+        self, content: Content, until: float, *, asked: Asked = "answered"
+    ) -> Future[FilmAnswer]:
+        """Have a film answered. The future may raise Rejected.
+
+        until: of the monotonic clock; asked: what for, as the record has it
+        """
         answer: Future[FilmAnswer] = Future()
+        read: list[Film] = []
+        answer.add_done_callback(lambda done: self._account(read, done))
         answer.set_running_or_notify_cancel()  # a caller who goes away leaves it to be answered
 
         def work() -> None:
             try:
-                self.batcher.put(self._read_or_reject(content, until), until, answer)
+                read.append(self._read_or_reject(content, until))
+                self.batcher.put(read[0], until, answer, asked=asked)
             except Exception as error:  # handed to the caller
                 answer.set_exception(error)
 
@@ -81,23 +93,25 @@ class Line:
         the caller, who calls `reject` when it is not.
         """
         self._comes()
-        film = self._read(content, until, picture=True)
+        film = self._read_for_batch(content, until, picture=True)
         answer: Future[FilmAnswer] = Future()
         self.batcher.put(film, until, answer)
         return film, answer.result()
 
     def reject(self, content: Content, kind: Kind) -> None:
         """Record that a film gets no answer. Raises Rejected when it cannot be recorded."""
-        if self.record is None:
+        if self.record is not None:
+            self._rejected(self.record, _digest(content), kind)
+
+    def withheld(self, done: Future[FilmAnswer]) -> None:
+        """Record that an answer, if one there is, came too late to be given."""
+        if self.record is None or done.exception() is not None:
             return
-        try:
-            self.record.rejected(_digest(content), kind)
-        except (OSError, HilumError) as error:
-            raise cannot_record(error) from error
+        with suppress(Rejected):  # it is in the log
+            self._rejected(self.record, done.result().input, Kind.TIMED_OUT)
 
     def picture(self, content: Content, until: float) -> Future[Film]:
         """Have a film read, with its picture. The future may raise Rejected."""
-        self._comes()
         return self._threads.submit(lambda: self._read(content, until, picture=True))
 
     def map_of(self, answer: FilmAnswer, finding: str) -> Future[NDArray[np.float32]]:
@@ -141,21 +155,42 @@ class Line:
         with self._lock:
             self._decoding += 1
 
-    def _read(self, content: Content, until: float, *, picture: bool = False) -> Film:
+    def _read(self, content: Content, until: float, *, picture: bool) -> Film:
         began = time.monotonic()
         try:
             return self.decoder.decode(content, picture=picture, until=until)
         finally:
+            self._watch.stage("decode", time.monotonic() - began)
+
+    def _read_for_batch(self, content: Content, until: float, *, picture: bool) -> Film:
+        """Of a film that `_comes`."""
+        try:
+            return self._read(content, until, picture=picture)
+        finally:
             with self._lock:
                 self._decoding -= 1
-            self._watch.stage("decode", time.monotonic() - began)
 
     def _read_or_reject(self, content: Content, until: float) -> Film:
         try:
-            return self._read(content, until)
+            return self._read_for_batch(content, until, picture=False)
         except Rejected as no:
             self.reject(content, no.kind)
             raise
+
+    def _account(self, read: Sequence[Film], done: Future[FilmAnswer]) -> None:
+        """Record a film that was read and got no answer; `_read_or_reject` does of the others."""
+        error = done.exception()
+        if self.record is None or error is None or not read:
+            return
+        kind = error.kind if isinstance(error, Rejected) else Kind.FAILED
+        with suppress(Rejected):  # it is in the log
+            self._rejected(self.record, read[0].digest, kind)
+
+    def _rejected(self, record: Record, digest: str | None, kind: Kind) -> None:
+        try:
+            record.rejected(digest, kind)
+        except (OSError, HilumError) as error:
+            raise cannot_record(error) from error
 
     def _warm(self, batch: int) -> None:
         """Let the engine meet the shapes that it will see: its first answer takes longer."""
@@ -165,11 +200,14 @@ class Line:
             self.answerer.predictor.run(np.stack([image_chw] * films))
 
 
-def _digest(content: Content) -> str:
+def _digest(content: Content) -> str | None:
+    """SHA-256 of a film; None where it has gone with the client who brought it."""
     if isinstance(content, bytes):
         return hashlib.sha256(content).hexdigest()
-    content.file.seek(0)
-    digest = hashlib.sha256()
-    while piece := content.file.read(_PIECE):
-        digest.update(piece)
-    return digest.hexdigest()
+    with suppress(Rejected), content.held():
+        content.file.seek(0)
+        digest = hashlib.sha256()
+        while piece := content.file.read(_PIECE):
+            digest.update(piece)
+        return digest.hexdigest()
+    return None

@@ -17,7 +17,7 @@ class Kind(Enum):
     SLOW = ("slow-request", 408)
     BUSY = ("busy", 503)
     TIMED_OUT = ("timed-out", 504)
-    FAILED = ("failed", 500)  # of a film that was tried several times, by DICOM alone
+    FAILED = ("failed", 500)  # of records alone: what a client is told is an internal error
 
     @property
     def type(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -61,6 +62,7 @@ def serve(
     Raises HilumError when it cannot start.
     """
     configure(settings.level)
+    refuse_dumps()
     # It waits until there is somebody to act on it.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
     report = None if settings.report is None else _read(settings.report)
@@ -172,6 +174,11 @@ async def _run(
         loop.add_reader(parent, parent_ended)
     await server.serve([listener])
     await asyncio.gather(*tasks)
+
+
+def refuse_dumps() -> None:
+    """Write no memory to the disk should this process crash: it holds films."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _engine(bundle: Bundle, threads: int | None) -> Engine:

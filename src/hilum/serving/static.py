@@ -23,7 +23,7 @@ _TYPES = {
 }
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
-    "connect-src 'self'; frame-src 'self' blob:; font-src 'self'; base-uri 'none'; "
+    "connect-src 'self'; frame-src 'self'; font-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
 )
 # A report is somebody's file: it may show itself, and neither run nor fetch anything.

@@ -8,10 +8,13 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
 import traceback
+import types
 from datetime import UTC, datetime
 
 OURS = "hilum"
+_log = logging.getLogger(__name__)
 
 
 class Line(logging.Formatter):
@@ -41,7 +44,10 @@ def failure(error: BaseException | None) -> dict[str, object]:
 
 
 def configure(level: str) -> None:
-    """Send all logs of this process to standard error, in this form. level: of Hilum's own."""
+    """Send all logs of this process to standard error, in this form, and errors that nobody caught.
+
+    level: of Hilum's own
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Line())
     root = logging.getLogger()
@@ -50,3 +56,18 @@ def configure(level: str) -> None:
     root.setLevel(logging.ERROR)
     logging.getLogger(OURS).setLevel(level.upper())
     logging.captureWarnings(True)
+    threading.excepthook = _in_thread
+    sys.excepthook = _at_end
+
+
+def _in_thread(raised: threading.ExceptHookArgs) -> None:
+    if raised.exc_value is not None and not isinstance(raised.exc_value, SystemExit):
+        _log.critical("a thread ended by an error", exc_info=raised.exc_value)
+
+
+def _at_end(
+    kind: type[BaseException], error: BaseException, trace: types.TracebackType | None
+) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    _log.critical("the process ends by an error", exc_info=error)

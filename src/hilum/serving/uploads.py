@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, cast
@@ -30,14 +29,18 @@ _FIELD_SIZE = 1 << 10
 
 @dataclass
 class Upload:
-    """What a request brought. fields: text beside the films, by name; close it when done."""
+    """What a request brought. fields: text beside the films, by name; close it when done.
+
+    A film that is still being read by then, for nobody, is closed by its last reader.
+    """
 
     films: list[bytes | Spool]
     fields: dict[str, str] = field(default_factory=dict)
-    _open: AsyncExitStack = field(default_factory=AsyncExitStack, repr=False)
 
-    async def close(self) -> None:
-        await self._open.aclose()
+    def close(self) -> None:
+        for film in self.films:
+            if isinstance(film, Spool):
+                film.close()
 
 
 async def take_in(
@@ -45,32 +48,34 @@ async def take_in(
 ) -> Upload:
     """Read a request's body.
 
-    films: that it may hold at most; held: called with the size of what has come in, when the
-        request did not say it beforehand; may raise Rejected
+    films: that it may hold at most; held: called with the size of each piece that has come in; may
+        raise Rejected
     Raises Rejected: TOO_LARGE, UNSUPPORTED, MALFORMED, SLOW.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    known = "content-length" in request.headers
     limit = limits.body if kind == FORM else limits.film
 
-    async def pieces() -> AsyncGenerator[bytes, None]:
-        size = 0
+    async def pieces(clock: asyncio.Timeout) -> AsyncGenerator[bytes, None]:
+        size, began = 0, asyncio.get_running_loop().time()
         async for piece in request.stream():
             size += len(piece)
             if size > limit:
                 raise too_large(limit)
-            if piece and not known:
-                held(len(piece))
+            held(len(piece))
+            # Who is slow holds a place that others could have.
+            seconds = min(limits.body_time, limits.slow_time + size / limits.rate)
+            clock.reschedule(began + seconds)
             yield piece
 
     try:
-        async with asyncio.timeout(limits.body_time):
+        async with asyncio.timeout(min(limits.body_time, limits.slow_time)) as clock:
             if kind == FORM:
-                return await _form(request.headers, pieces(), limits, films)
+                return await _form(request.headers, pieces(clock), limits, films)
             if kind in RAW:
-                return await _raw(pieces())
+                return await _raw(pieces(clock))
     except TimeoutError:
-        raise Rejected(Kind.SLOW, f"the body did not come in {limits.body_time:g} s") from None
+        expected = f"expected {limits.rate:,} bytes a second, and all in {limits.body_time:g} s"
+        raise Rejected(Kind.SLOW, f"the body comes too slowly; {expected}") from None
     raise Rejected(
         Kind.UNSUPPORTED, f"content type not known; expected {FORM}, or one of {', '.join(RAW)}"
     )
@@ -88,17 +93,18 @@ async def _raw(pieces: AsyncGenerator[bytes, None]) -> Upload:
         async for piece in pieces:
             size += len(piece)
             file.write(piece)
-        upload = Upload([_content(file, size)])
+        return Upload([_content(file, size)])
     except BaseException:
         file.close()
         raise
-    upload._open.callback(file.close)
-    return upload
 
 
 def _content(file: BinaryIO, size: int) -> bytes | Spool:
-    file.seek(0)
-    return file.read() if size <= _IN_MEMORY else Spool(file, size)
+    if size > _IN_MEMORY:
+        return Spool(file, size)
+    with file:
+        file.seek(0)
+        return file.read()
 
 
 class _Parser(MultiPartParser):
@@ -132,11 +138,10 @@ async def _form(
     except MultiPartException:
         raise Rejected(Kind.MALFORMED, "the form cannot be read") from None
     upload = Upload([])
-    upload._open.push_async_callback(form.close)
     try:
         _sort(form, upload, films)
     except Rejected:
-        await upload.close()
+        await form.close()
         raise
     return upload
 

@@ -98,7 +98,11 @@ class _Workers:
             return None
         _log.error("a worker ended (%s) and is replaced", worker.returncode)
         time.sleep(_AGAIN)
-        return None if self._ending else self._start()
+        try:
+            return None if self._ending else self._start()
+        except OSError as error:
+            _log.error("a worker cannot be started (%s)", error.strerror)
+            return worker  # the next turn finds it dead again
 
     def _start(self) -> subprocess.Popen[str]:
         descriptor = self._listener.fileno()

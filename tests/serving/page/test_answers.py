@@ -204,6 +204,8 @@ def test_a_cell_is_quoted_and_is_no_formula(visit: Open) -> None:
         (" =1", "' =1"),
         ("\t=1", "'\t=1"),
         ("=1,2", '"\'=1,2"'),
+        ("x;=cmd", '"x;\'=cmd"'),
+        ("x; @a;b", '"x; \'@a;b"'),
         (-4, "-4"),
         (0.25, "0.25"),
         (None, ""),

@@ -3,6 +3,8 @@
 
 // A cell that begins like this is run as a formula by spreadsheets.
 const FORMULA = /^[\s]*[=+\-@\t\r\n＝＋－＠]/u;
+// In some languages a spreadsheet parts cells at semicolons, whatever the quotes around all of it.
+const FORMULA_BEHIND = /(;\s*)(?=[=+\-@＝＋－＠])/gu;
 
 /** One cell. Numbers stand as they are; text that a spreadsheet would run gets an apostrophe before it. */
 export function cell(value) {
@@ -10,7 +12,8 @@ export function cell(value) {
   if (typeof value === "number" || typeof value === "boolean") return String(value);
   let text = String(value).replaceAll("\0", "");
   if (FORMULA.test(text)) text = `'${text}`;
-  return /[",\r\n]/.test(text) || text !== text.trim() ? `"${text.replaceAll('"', '""')}"` : text;
+  text = text.replace(FORMULA_BEHIND, "$1'");
+  return /[",;\r\n]/.test(text) || text !== text.trim() ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
 /** films: of the batch, in the order of the rows; findings: names; withNames: the films' file names, too */
