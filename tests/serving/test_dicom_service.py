@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from hilum.bundle import Bundle
 from hilum.serving.answering import FilmAnswer
+from hilum.serving.dicom import delivering
 from hilum.serving.dicom import service as service_module
 from hilum.serving.dicom.counts import DicomCounts
 from hilum.serving.dicom.service import DicomService
@@ -267,17 +268,77 @@ def test_an_answer_that_there_is_no_room_for_is_kept_once_there_is_and_recorded_
     assert len(record.answered) == 1
 
 
+@pytest.mark.parametrize("where", ["take_on", "postpone"])
+def test_a_disk_at_fault_is_waited_for_and_no_film_given_up(
+    service: DicomService, answering: Service, peer: Peer, record: Record, at_once: None,
+    monkeypatch: pytest.MonkeyPatch, where: str,
+) -> None:  # fmt: skip
+    faults = [OSError(28, "QUETZALCOATL")] * 5
+    owner = answering if where == "take_on" else service.queue
+    true = getattr(owner, where)
+
+    def faulty(*given: object) -> None:
+        if faults:
+            raise faults.pop()
+        true(*given)
+
+    monkeypatch.setattr(service_module, "_TURN", 0.01)
+    monkeypatch.setattr(owner, where, faulty)
+    if where == "postpone":
+        record.fault = OSError("no room")
+    send(service.port, made_film())
+    until(lambda: not faults)
+    record.fault = None
+    until(lambda: len(peer.stored) == 2)
+    assert service.status()["refused"] == {}
+    assert len(record.answered) == 1
+
+
+def test_a_record_at_fault_in_its_own_way_is_waited_for_and_no_film_given_up(
+    service: DicomService, peer: Peer, record: Record, at_once: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    record.fault = KeyError("line")  # type: ignore[assignment]
+    send(service.port, made_film(1), made_film(2, Rows=0))
+    until(lambda: service._busy > 3)
+    status = service.status()
+    assert (status["waiting"], status["refused"], status["running"]) == (2, {}, True)
+    record.fault = None
+    until(lambda: sum(service.status()["refused"].values()) == 2 and not peer.stored)
+    assert len(record.kinds) == 2
+
+
+@pytest.mark.parametrize("work", ["next_film", "due_results"])
+def test_no_error_ends_a_thread(
+    service: DicomService, peer: Peer, monkeypatch: pytest.MonkeyPatch, work: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    def broken(*given: object) -> None:
+        raise ValueError("QUETZALCOATL")
+
+    monkeypatch.setattr(service_module, "_TURN", 0.01)
+    monkeypatch.setattr(delivering, "_TURN", 0.01)
+    with monkeypatch.context() as broke:
+        broke.setattr(service.queue, work, broken)
+        send(service.port, made_film())
+        until(lambda: caplog.text.count("at present: ValueError") > 3)
+        assert service.status()["running"]
+    until(lambda: len(peer.stored) == 2)
+    assert "QUETZALCOATL" not in caplog.text
+
+
 def test_a_thread_that_has_ended_makes_the_service_not_ready(
-    service: DicomService, answering: Service, monkeypatch: pytest.MonkeyPatch,
+    answering: Service, peer: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     until(answering.pool.ready)
     assert answering.why_not_ready() is None
 
-    def broken() -> None:
+    def broken(service: DicomService) -> None:
         raise ValueError("QUETZALCOATL")
 
-    monkeypatch.setattr(service.queue, "next_film", broken)
+    monkeypatch.setattr(DicomService, "_answer_films", broken)
+    service = DicomService(DicomSettings(tmp_path / "queue", peer.address, 0), answering)
     until(lambda: answering.why_not_ready() == "the DICOM side has ended")
     assert not service.status()["running"]
     assert "QUETZALCOATL" not in caplog.text

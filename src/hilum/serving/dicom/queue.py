@@ -191,11 +191,13 @@ class Queue:
         """Give up a film that cannot be answered. why: a kind, which quotes nothing of it."""
         with self._lock:
             with self._change():
-                self._db.execute(
-                    "UPDATE film SET state = 'refused', why = ?, changed = ? WHERE key = ?",
+                changed = self._db.execute(
+                    "UPDATE film SET state = 'refused', why = ?, changed = ? "
+                    "WHERE key = ? AND state = 'waiting'",
                     (why, time.time(), key),
                 )
-                self._count(f"refused:{why}")
+                if changed.rowcount:  # not where only the move is tried again
+                    self._count(f"refused:{why}")
             self._move_refused(key)
 
     def answer(self, key: str, bundle: str, results: Mapping[str, bytes]) -> None:

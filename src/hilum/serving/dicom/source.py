@@ -44,7 +44,10 @@ class Unusable(Exception):
 
 
 def read_source(path: Path) -> Dataset:
-    """The elements of STUDY, and those that an answer refers to. Raises Unusable."""
+    """The elements of STUDY, and those that an answer refers to.
+
+    Raises Unusable, and OSError where the disk is at fault.
+    """
     try:
         syntax = UID(read_file_meta_info(path).TransferSyntaxUID)
         with path.open("rb") as file:
@@ -56,7 +59,9 @@ def read_source(path: Path) -> Dataset:
         raise
     except KeyError:
         raise Unusable("without the UIDs that every object has") from None
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         # pydicom's words, and zlib's, may quote the header; what they mean is the same.
         raise Unusable("not readable as DICOM") from None
     return source
