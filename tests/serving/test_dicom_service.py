@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from hilum.bundle import Bundle
 from hilum.serving.answering import FilmAnswer
+from hilum.serving.decoding import _Child
 from hilum.serving.dicom import delivering
 from hilum.serving.dicom import service as service_module
 from hilum.serving.dicom.counts import DicomCounts
+from hilum.serving.dicom.queue import Queue, key_of
 from hilum.serving.dicom.service import DicomService
 from hilum.serving.dicom.settings import DicomSettings
 from hilum.serving.limits import Limits
@@ -41,7 +44,6 @@ class Record:
         self.answered += [answer.input for answer in answers]
 
     def rejected(self, digest: str | None, kind: Kind) -> None:
-        assert digest is not None
         if self.fault is not None:
             raise self.fault
         self.kinds.append(kind)
@@ -294,7 +296,7 @@ def test_a_disk_at_fault_is_waited_for_and_no_film_given_up(
     assert len(record.answered) == 1
 
 
-def test_a_record_at_fault_in_its_own_way_is_waited_for_and_no_film_given_up(
+def test_a_record_at_fault_in_its_own_way_refuses_nothing_that_is_not_on_record(
     service: DicomService, peer: Peer, record: Record, at_once: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -306,6 +308,56 @@ def test_a_record_at_fault_in_its_own_way_is_waited_for_and_no_film_given_up(
     record.fault = None
     until(lambda: sum(service.status()["refused"].values()) == 2 and not peer.stored)
     assert len(record.kinds) == 2
+
+
+def test_a_film_whose_file_is_lost_is_refused_and_stands_in_nobodys_way(
+    answering: Service, peer: Peer, record: Record, tmp_path: Path
+) -> None:
+    queue = Queue(tmp_path / "queue")
+    for name, bundle in (("1.2.3", answering.bundle.digest), ("1.2.4", answering.bundle.digest)):
+        made_film().save_as(draft := queue.draft(), enforce_file_format=True)
+        queue.take(draft, name, bundle)
+    (tmp_path / "queue" / "inbox" / f"{key_of('1.2.3')}.dcm").unlink()
+    queue.close()
+    service = DicomService(DicomSettings(tmp_path / "queue", peer.address, 0), answering)
+    until(lambda: len(peer.stored) == 2)
+    assert service.status()["refused"] == {"failed": 1}
+    assert record.kinds == [Kind.FAILED]
+    service.close()
+
+
+def test_a_film_whose_process_is_killed_is_tried_again_in_another(
+    answering: Service, service: DicomService, peer: Peer, at_once: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    ask, killed = _Child.ask, []
+
+    def ask_killed(child: _Child, *given: Any) -> Any:
+        if len(killed) < 2:
+            killed.append(child.process.pid)
+            child.process.kill()
+        return ask(child, *given)
+
+    monkeypatch.setattr(_Child, "ask", ask_killed)
+    send(service.port, made_film())
+    until(lambda: len(peer.stored) == 2)
+    assert len(set(killed)) == 2
+    assert service.status()["refused"] == {}
+
+
+def test_a_film_that_is_never_decoded_in_time_is_refused_after_three_tries(
+    service: DicomService, record: Record, at_once: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = []
+
+    def slow(child: _Child, *given: object) -> None:
+        tries.append(1)
+        raise TimeoutError
+
+    monkeypatch.setattr(_Child, "ask", slow)
+    send(service.port, made_film())
+    until(lambda: service.status()["refused"] == {"unreadable-film": 1})
+    assert (len(tries), record.kinds) == (3, [Kind.UNREADABLE])
 
 
 @pytest.mark.parametrize("work", ["next_film", "due_results"])

@@ -39,6 +39,8 @@ _TRIES = 3  # of a film that brings down whatever answers it
 _TURN = 0.5  # seconds between looks at what has come due
 _LOOK = 0.1  # seconds between looks at whether anything is owed
 _PASSING = (Kind.BUSY, Kind.TIMED_OUT)
+# What `decoding` says where a film's process gave way, for which the machine may be to blame, too.
+_UNDONE = ("film: it ended the process", "film: not decoded within")
 _BUSY_STEPS = 3  # of the wait for a service that has films enough: at most 4 to 8 s
 
 
@@ -198,11 +200,16 @@ class DicomService:
         except Rejected as no:
             if no.kind in _PASSING:
                 self._come_again(due)
+            elif no.detail.startswith(_UNDONE) and due.tries + 1 < _TRIES:
+                self._try_again(due)
             else:
                 self._give_up(due, line, no.kind)
             return None
         except OSError as error:
-            self._come_later(due, error)
+            if _lost(due):
+                self._give_up(due, line, Kind.FAILED)
+            else:
+                self._come_later(due, error)
             return None
         except Exception as error:
             # One film must not end the service. Its words may quote the film; its kind cannot.
@@ -257,8 +264,11 @@ class DicomService:
 
     def _give_up(self, due: Due, line: Line, kind: Kind) -> None:
         try:
-            with due.path.open("rb") as file:
-                line.reject(_spool(file), kind)
+            if not _lost(due):
+                with due.path.open("rb") as file:
+                    line.reject(_spool(file), kind)
+            elif line.record is not None:
+                line.record.rejected(None, kind)
         except Rejected:  # nothing can be recorded at present
             self._come_again(due)
             return
@@ -283,6 +293,11 @@ def _objects(
     capture = secondary_capture(image, answer, source)
     names = {kind: f"{due.key}-{answer.bundle[:12]}-{kind}" for kind in ("sr", "sc")}
     return {names["sr"]: report, names["sc"]: capture}
+
+
+def _lost(due: Due) -> bool:
+    """Whether a film's file alone is gone; without its folder, a disk is."""
+    return due.path.parent.exists() and not due.path.exists()
 
 
 def _spool(file: BinaryIO) -> Spool:
