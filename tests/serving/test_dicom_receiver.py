@@ -6,9 +6,12 @@ import os
 import socket
 import struct
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -22,6 +25,8 @@ from pydicom.uid import (
     RLELossless,
 )
 from pynetdicom import AE
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.dsutils import encode
 from pynetdicom.sop_class import ComputedRadiographyImageStorage, Verification
 
 from hilum.serving.dicom.queue import Queue
@@ -191,6 +196,44 @@ def test_a_data_set_without_end_costs_less_than_32_mib(
     assert psutil.Process().memory_info().rss - before < 32 * MIB
     until(lambda: not list(queue.arriving.iterdir()))
     association.abort()
+
+
+def test_whole_objects_that_wait_when_their_association_ends_are_not_left_behind(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    taken = queue.take
+
+    def slow(*given: Any) -> bool:
+        begun.set()
+        assert go_on.wait(20)
+        return taken(*given)
+
+    monkeypatch.setattr(queue, "take", slow)
+    listening = receiver(queue)
+    films = [made_film(n) for n in range(4)]
+    ae = AE()
+    ae.add_requested_context(films[0].SOPClassUID, films[0].file_meta.TransferSyntaxUID)
+    association = ae.associate("127.0.0.1", listening.port, ae_title="HILUM")
+    association._reactor_checkpoint.clear()
+    context = association.accepted_contexts[0].context_id
+    for n, film in enumerate(films, 1):
+        request = C_STORE()
+        request.MessageID, request.Priority = n, 2
+        request.AffectedSOPClassUID = film.SOPClassUID
+        request.AffectedSOPInstanceUID = film.SOPInstanceUID
+        request.DataSet = BytesIO(encode(film, False, True))
+        association.dimse.send_msg(request, context)
+    assert begun.wait(20)
+    until(lambda: len(list(queue.arriving.iterdir())) == 4)
+    association.dul.socket.socket.shutdown(socket.SHUT_RDWR)
+    until(lambda: len(list(queue.arriving.iterdir())) == 1)
+    go_on.set()
+    until(lambda: not list(queue.arriving.iterdir()))
+    assert queue.counts()["received"] == 1
+    association._reactor_checkpoint.set()
+    association.abort()
+    listening.close()
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,8 @@ class Receiver:
         spool = request._dataset_file
         if not isinstance(spool, Spool):
             return _said(UNUSABLE, "no object")
+        if not cast(BoundedDimse, event.assoc.dimse).claim(spool):
+            return _said(NO_ROOM, "its association has ended")
         spool.close()
         if spool.error is not None:
             _log.warning("film not taken: no room to keep it")
@@ -148,7 +150,7 @@ class Receiver:
         _log.warning("association ended: %s", ended or "by the other side or a fault of its data")
 
     def _closed(self, event: evt.Event) -> None:
-        cast(BoundedDimse, event.assoc.dimse).discard()
+        cast(BoundedDimse, event.assoc.dimse).close()
 
 
 class _GuardedServer(ThreadedAssociationServer):
