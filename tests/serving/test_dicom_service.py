@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from hilum.bundle import Bundle
 from hilum.serving.answering import FilmAnswer
 from hilum.serving.decoding import _Child
-from hilum.serving.dicom import delivering
+from hilum.serving.dicom import delivering, sending
 from hilum.serving.dicom import service as service_module
 from hilum.serving.dicom.counts import DicomCounts
 from hilum.serving.dicom.queue import Queue, key_of
@@ -154,6 +154,47 @@ def test_what_the_destination_refuses_for_good_is_set_aside_with_its_reason_and_
     service = DicomService(settings, answering)
     until(lambda: len(peer.stored) == 2)
     service.close()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"QUETZALCOATL" * 40], ids=str)
+def test_an_answer_whose_file_is_lost_or_damaged_is_set_aside_and_the_others_go(
+    answering: Service, tmp_path: Path, content: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = Peer()
+    archive.end()
+    settings = DicomSettings(tmp_path / "queue", archive.address, 0, seconds=5, refusals=2)
+    monkeypatch.setattr(delivering, "backoff", lambda failures, rng: 0.1)
+    service = DicomService(settings, answering)
+    send(service.port, made_film())
+    until(lambda: service.status()["sending"] == 2)
+    first = service.queue.due_results(1)[0].path
+    first.unlink()
+    if content is not None:
+        first.write_bytes(content)
+    archive.begin()
+    until(lambda: service.status()["set_aside"] == {"file lost or damaged": 1})
+    until(lambda: len(archive.stored) == 1)
+    assert service.status()["running"]
+    service.close()
+    archive.end()
+
+
+def test_an_answer_at_which_sending_fails_for_no_known_reason_goes_after_the_others(
+    service: DicomService, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, first = sending.dcmread, []
+
+    def broken(path: Path) -> Any:
+        first.append(path)
+        if path == first[0]:
+            raise MemoryError
+        return read(path)
+
+    monkeypatch.setattr(delivering, "_TURN", 0.01)
+    monkeypatch.setattr(sending, "dcmread", broken)
+    send(service.port, made_film())
+    until(lambda: len(peer.stored) == 1)
+    assert service.status()["sending"] == 1
 
 
 def test_a_destination_without_room_is_tried_again_and_refuses_nothing(

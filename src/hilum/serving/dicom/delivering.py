@@ -74,6 +74,9 @@ class Deliverer:
                 if error.reached:  # the others go first when it is tried again
                     self._queue.put_off(each.key, backoff(4, self._rng))
                 raise
+            except Exception:
+                self._queue.put_off(each.key, backoff(4, self._rng))
+                raise
             self._note(each, outcome)
             if self._stop.is_set():
                 break
