@@ -32,11 +32,15 @@ CREATE TABLE IF NOT EXISTS result (
     name TEXT PRIMARY KEY, film TEXT NOT NULL, state TEXT NOT NULL,
     refusals INTEGER NOT NULL DEFAULT 0, due REAL NOT NULL DEFAULT 0, why TEXT NOT NULL DEFAULT '');
 CREATE INDEX IF NOT EXISTS film_state ON film (state, due);
+CREATE INDEX IF NOT EXISTS film_changed ON film (state, changed);
 CREATE INDEX IF NOT EXISTS result_state ON result (state, due);
 CREATE INDEX IF NOT EXISTS result_film ON result (film);
 CREATE TABLE IF NOT EXISTS count (name TEXT PRIMARY KEY, n INTEGER NOT NULL);
 """
+# A film's states: waiting; answered, refused; done, when all is delivered; gone and dropped, once
+# the files of one that was done or refused are removed.
 _HOUR = 3600.0
+_AT_ONCE = 100  # films whose files are removed in one go, for which films that arrive must wait
 
 
 class Counts(TypedDict):
@@ -274,29 +278,36 @@ class Queue:
 
     def remove_delivered(self, keep_hours: float, keep_refused_hours: float) -> None:
         """Remove the films and answers that have been delivered, or refused, for so long."""
-        now = time.time()
         with self._lock:
-            done = self._all(
-                "SELECT key FROM film WHERE state = 'done' AND changed <= ?",
-                now - keep_hours * _HOUR,
-            )
-            for (key,) in done:
+            done = self._unchanged("done", keep_hours)
+            for key in done:
                 (self._inbox / f"{key}.dcm").unlink(missing_ok=True)
                 for (name,) in self._all("SELECT name FROM result WHERE film = ?", key):
                     (self._outbox / f"{name}.dcm").unlink(missing_ok=True)
-                with self._change():
-                    self._db.execute("DELETE FROM result WHERE film = ?", (key,))
-            refused = self._all(
-                "SELECT key FROM film WHERE state = 'refused' AND changed <= ?",
-                now - keep_refused_hours * _HOUR,
-            )
-            for (key,) in refused:
+            refused = self._unchanged("refused", keep_refused_hours)
+            for key in refused:
                 (self._refused / f"{key}.dcm").unlink(missing_ok=True)
+            if not (done or refused):
+                return
+            with self._change():
+                each = [(key,) for key in done]
+                self._db.executemany("DELETE FROM result WHERE film = ?", each)
+                self._db.executemany("UPDATE film SET state = 'gone' WHERE key = ?", each)
+                each = [(key,) for key in refused]
+                self._db.executemany("UPDATE film SET state = 'dropped' WHERE key = ?", each)
+
+    def _unchanged(self, state: str, hours: float) -> list[str]:
+        """Films that have been in a state for so long, the first of them."""
+        rows = self._all(
+            "SELECT key FROM film WHERE state = ? AND changed <= ? LIMIT ?",
+            state, time.time() - hours * _HOUR, _AT_ONCE,
+        )  # fmt: skip
+        return [key for (key,) in rows]
 
     def counts(self) -> Counts:
         """How much has come and gone, and what is owed."""
         counts: dict[str, int] = dict(self._all("SELECT name, n FROM count"))
-        films: dict[str, int] = dict(self._all("SELECT state, COUNT(*) FROM film GROUP BY state"))
+        waiting = self._all("SELECT COUNT(*) FROM film WHERE state = 'waiting'")[0][0]
         sending = self._all("SELECT COUNT(*) FROM result WHERE state = 'waiting'")[0][0]
         dead = self._all("SELECT why, COUNT(*) FROM result WHERE state = 'dead' GROUP BY why")
         oldest = self._all("SELECT MIN(received) FROM film WHERE state IN ('waiting', 'answered')")[
@@ -305,7 +316,7 @@ class Queue:
         return {
             "received": counts.get("received", 0),
             "duplicates": counts.get("duplicate", 0),
-            "waiting": films.get("waiting", 0),
+            "waiting": waiting,
             "answered": counts.get("answered", 0),
             "sending": sending,
             "sent": counts.get("sent", 0),
@@ -374,7 +385,9 @@ class Queue:
 
 def _anew(state: str, answered_by: str, bundle: str) -> bool:
     """Whether a film in this state, "" where it is not here, is to be answered when it comes."""
-    return state in ("", "refused") or (state == "done" and answered_by != bundle)
+    if state in ("done", "gone"):
+        return answered_by != bundle
+    return state in ("", "refused", "dropped")
 
 
 def _settle(draft: Path, path: Path) -> None:
