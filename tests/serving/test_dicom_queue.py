@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hilum.serving.dicom.queue import Queue, QueueError, key_of
+from hilum.serving.dicom.source import Content
 
 
 @pytest.fixture
@@ -173,3 +174,15 @@ def test_a_long_list_of_delivered_films_is_removed_bit_by_bit(queue: Queue, fold
     assert len(list((folder / "inbox").iterdir())) == 20
     queue.remove_delivered(0, 0)
     assert list(folder.glob("*/*.dcm")) == []
+
+
+def test_a_folder_of_an_earlier_version_is_taken_over_with_its_films(folder: Path) -> None:
+    queue = Queue(folder)
+    arrived(queue)
+    queue._db.execute("ALTER TABLE film DROP COLUMN content")
+    queue.close()
+    queue = Queue(folder)
+    draft = queue.draft()
+    draft.write_bytes(b"film")
+    assert not queue.take(draft, "1.2.3", "a", Content("whose", "syntax", "pixels"))
+    queue.close()

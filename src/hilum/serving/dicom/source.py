@@ -5,9 +5,11 @@ Pixels, and what is told of a film without its patient, are left to `hilum.data.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import zlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -47,14 +49,48 @@ class Unusable(Exception):
     """A header that no answer can be filed by. The words quote nothing of it."""
 
 
+@dataclass(frozen=True)
+class Content:
+    """What tells a film from another of the same UID, in digests.
+
+    whose: of its patient, study and series; pixels: of what follows the header, as it is encoded
+    """
+
+    whose: str
+    syntax: str
+    pixels: str
+
+    def told(self) -> str:
+        """As it is kept."""
+        return " ".join((self.whose, self.syntax, self.pixels))
+
+    def may_be(self, told: str) -> bool:
+        """Whether it may be the film that told this: archives encode films anew, and correct what
+        their headers say of other things. Of one that told nothing, nothing is known.
+        """
+        if not told:
+            return True
+        other = Content(*told.split(" "))
+        encoded_alike = self.syntax == other.syntax
+        return self.whose == other.whose and (self.pixels == other.pixels or not encoded_alike)
+
+
 def read_source(path: Path) -> Dataset:
     """The elements of STUDY, and those that an answer refers to.
 
     Raises Unusable, and OSError where the disk is at fault.
     """
+    return read_film(path)[0]
+
+
+def read_film(path: Path) -> tuple[Dataset, Content]:
+    """The same, and what tells the film from another. Raises as `read_source`."""
+    pixels = hashlib.sha256()
     try:
         with path.open("rb") as file:
-            source = _read(file)
+            source, syntax, rest = _read(file)
+            while piece := rest.read(1 << 20):
+                pixels.update(piece)
         for word in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "SOPClassUID"):
             if not is_uid(source[word].value):
                 raise Unusable(f"no valid {word}")
@@ -70,7 +106,10 @@ def read_source(path: Path) -> Dataset:
             raise
         # pydicom's words, and zlib's, may quote the header; what they mean is the same.
         raise Unusable("not readable as DICOM") from None
-    return source
+    words = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID")
+    whose = "\n".join(str(source.get(word, "")).strip() for word in words)
+    told = hashlib.sha256(whose.encode(errors="surrogateescape")).hexdigest()
+    return source, Content(told, syntax, pixels.hexdigest())
 
 
 def is_uid(value: object) -> bool:
@@ -95,7 +134,8 @@ class _Bounded:
         return self._file.read(size)
 
 
-def _read(file: BinaryIO) -> Dataset:
+def _read(file: BinaryIO) -> tuple[Dataset, UID, BinaryIO]:
+    """The header, the transfer syntax, and the file, which stands behind the header."""
     # The meta group is in explicit VR, little endian; its length stands first, PS3.10 7.1.
     head = file.read(132 + 12)
     size = int.from_bytes(head[140:144], "little")
@@ -110,10 +150,11 @@ def _read(file: BinaryIO) -> Dataset:
             raise Unusable("more in its header than a film has")
         return int(tag) >= _PIXELS
 
-    return read_dataset(
+    source = read_dataset(
         cast(BinaryIO, _Bounded(file)), syntax == IMPLICIT, syntax != BIG_ENDIAN,
         stop_when=at_pixels, specific_tags=_WANTED,
     )  # fmt: skip
+    return source, syntax, file
 
 
 def _meta(content: bytes) -> Dataset:
