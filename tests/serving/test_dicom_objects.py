@@ -18,6 +18,7 @@ from hilum.abstention import REASONS
 from hilum.bundle import Bundle
 from hilum.data.findings import CHEXPERT, NIH
 from hilum.serving.answering import Answerer, FilmAnswer
+from hilum.serving.dicom import filing
 from hilum.serving.dicom.codes import FINDINGS, finding_code, reason_code
 from hilum.serving.dicom.picture import overlay_image, secondary_capture, shown_finding
 from hilum.serving.dicom.quiet import quieten
@@ -108,6 +109,22 @@ def test_the_same_film_and_bundle_give_the_same_objects_and_another_bundle_other
         for each in (answer, answer, other)
     ]
     assert uids[0] == uids[1] != uids[2]
+
+
+def test_another_engine_or_version_gives_objects_of_other_uids(
+    answerer: Answerer, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, answer, source = answered(answerer, path)
+
+    def uid(answer: FilmAnswer) -> str:
+        report = structured_report(answer, source, name="name")
+        return str(dcmread(BytesIO(report)).SOPInstanceUID)
+
+    uids = [uid(answer), uid(answer), uid(replace(answer, engine="int8"))]
+    monkeypatch.setattr(filing, "__version__", "99")
+    uids.append(uid(answer))
+    assert uids[0] == uids[1]
+    assert len(set(uids)) == 3
 
 
 def test_nothing_of_the_patient_but_the_modules_that_file_it_is_in_an_object(

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
+from pydicom import dcmread
 
 from hilum.bundle import Bundle
 from hilum.serving.answering import FilmAnswer
 from hilum.serving.decoding import _Child
-from hilum.serving.dicom import delivering, sending
+from hilum.serving.dicom import delivering, filing, sending
 from hilum.serving.dicom import service as service_module
 from hilum.serving.dicom.counts import DicomCounts
 from hilum.serving.dicom.queue import Queue, key_of
@@ -139,6 +140,30 @@ def test_answers_wait_for_a_destination_that_is_down(answering: Service, tmp_pat
     finally:
         service.close()
         archive.end()
+
+
+def test_an_answer_that_waits_through_an_update_keeps_its_uid_and_is_sent_once(
+    answering: Service, record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = Peer()
+    archive.end()
+    settings = DicomSettings(tmp_path / "queue", archive.address, 0, seconds=5)
+    service = DicomService(settings, answering)
+    film = made_film()
+    send(service.port, film)
+    until(lambda: service.status()["sending"] == 2)
+    waiting = {dcmread(due.path).SOPInstanceUID for due in service.queue.due_results(2)}
+    service.close()
+    monkeypatch.setattr(filing, "__version__", "99")
+    archive.begin()
+    service = DicomService(settings, answering)
+    send(service.port, film)
+    until(lambda: service.status()["sent"] == 2)
+    assert set(archive.times) == waiting
+    assert set(archive.times.values()) == {1}
+    assert len(record.answered) == 1
+    service.close()
+    archive.end()
 
 
 def test_what_the_destination_refuses_for_good_is_set_aside_with_its_reason_and_tried_anew_at_start(
