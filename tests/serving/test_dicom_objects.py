@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import struct
+import time
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
-from pydicom import dcmread
+from pydicom import DataElement, dcmread
 from pydicom.dataset import Dataset
 
 from hilum.abstention import REASONS
 from hilum.bundle import Bundle
 from hilum.data.findings import CHEXPERT, NIH
 from hilum.serving.answering import Answerer, FilmAnswer
+from hilum.serving.dicom import filing
 from hilum.serving.dicom.codes import FINDINGS, finding_code, reason_code
 from hilum.serving.dicom.picture import overlay_image, secondary_capture, shown_finding
 from hilum.serving.dicom.quiet import quieten
@@ -105,6 +109,22 @@ def test_the_same_film_and_bundle_give_the_same_objects_and_another_bundle_other
         for each in (answer, answer, other)
     ]
     assert uids[0] == uids[1] != uids[2]
+
+
+def test_another_engine_or_version_gives_objects_of_other_uids(
+    answerer: Answerer, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, answer, source = answered(answerer, path)
+
+    def uid(answer: FilmAnswer) -> str:
+        report = structured_report(answer, source, name="name")
+        return str(dcmread(BytesIO(report)).SOPInstanceUID)
+
+    uids = [uid(answer), uid(answer), uid(replace(answer, engine="int8"))]
+    monkeypatch.setattr(filing, "__version__", "99")
+    uids.append(uid(answer))
+    assert uids[0] == uids[1]
+    assert len(set(uids)) == 3
 
 
 def test_nothing_of_the_patient_but_the_modules_that_file_it_is_in_an_object(
@@ -211,3 +231,60 @@ def test_a_deflated_bomb_in_the_header_costs_little_and_is_refused(tmp_path: Pat
         read_source(tmp_path / "bomb.dcm")
     assert tracemalloc.get_traced_memory()[1] < 64 << 20
     tracemalloc.stop()
+
+
+def with_sequence(path: Path, content: bytes, tag: tuple[int, int], *, told: bool) -> Path:
+    """A film whose header has this before its study. told: with the sequence's length."""
+    film = made_film()
+    film[tag] = DataElement(tag, "OB", b"\0\0")
+    film.save_as(path, enforce_file_format=True)
+    whole = path.read_bytes()
+    head = struct.pack("<HH", *tag)
+    end = b"" if told else struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)
+    length = len(content) if told else 0xFFFFFFFF
+    begun = whole.index(head + b"OB")
+    sequence = head + b"SQ\0\0" + struct.pack("<L", length) + content + end
+    path.write_bytes(whole[:begun] + sequence + whole[begun + 14 :])
+    return path
+
+
+EMPTY = struct.pack("<HHL", 0xFFFE, 0xE000, 0)
+OTHER_IDS, PRIVATE = (0x0010, 0x1002), (0x0011, 0x1002)
+
+
+def nested(levels: int) -> bytes:
+    content = b""
+    for _ in range(levels):
+        inside = struct.pack("<HH", *OTHER_IDS) + b"SQ\0\0" + struct.pack("<L", len(content))
+        content = struct.pack("<HHL", 0xFFFE, 0xE000, 12 + len(content)) + inside + content
+    return content
+
+
+@pytest.mark.parametrize(
+    ("tag", "told", "content"),
+    [
+        (OTHER_IDS, True, EMPTY * 500_000),
+        (OTHER_IDS, False, EMPTY * 500_000),
+        (PRIVATE, False, EMPTY * 500_000),
+        (OTHER_IDS, True, EMPTY * 300),
+        (OTHER_IDS, True, nested(5)),
+        (OTHER_IDS, True, nested(2500)),
+    ],
+    ids=["many, told", "many", "many, unwanted", "some too many", "deep", "very deep"],
+)
+def test_a_bomb_of_sequences_costs_little_and_is_refused(
+    tmp_path: Path, tag: tuple[int, int], told: bool, content: bytes
+) -> None:
+    path = with_sequence(tmp_path / "bomb.dcm", content, tag, told=told)
+    before, begun = psutil.Process().memory_info().rss, time.monotonic()
+    with pytest.raises(Unusable):
+        read_source(path)
+    assert time.monotonic() - begun < 5
+    assert psutil.Process().memory_info().rss - before < 128 << 20
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_patients_other_ids_are_carried_over(tmp_path: Path, told: bool) -> None:
+    content = struct.pack("<HHL", 0xFFFE, 0xE000, 14) + b"\x10\0\x20\0LO\6\0OTHER "
+    path = with_sequence(tmp_path / "film.dcm", content, OTHER_IDS, told=told)
+    assert read_source(path).OtherPatientIDsSequence[0].PatientID == "OTHER"

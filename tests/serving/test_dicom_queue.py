@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hilum.serving.dicom.queue import Queue, QueueError, key_of
+from hilum.serving.dicom.source import Content
 
 
 @pytest.fixture
@@ -141,3 +142,47 @@ def test_an_answer_refused_too_often_is_set_aside_and_the_film_stays(
     assert queue.counts()["set_aside"] == {"status C000": 1}
     queue.remove_delivered(0, 0)
     assert len(list(folder.glob("*/*.dcm"))) == 2
+
+
+def test_what_was_removed_is_not_gone_through_again(queue: Queue, folder: Path) -> None:
+    for n in range(150):
+        arrived(queue, f"1.2.{n}")
+        if n % 2:
+            queue.answer(key_of(f"1.2.{n}"), "a", {f"r{n}": b"answer"})
+            queue.sent(f"r{n}")
+        else:
+            queue.refuse(key_of(f"1.2.{n}"), "unreadable-film")
+    queue.remove_delivered(0, 0)
+    assert list(folder.glob("*/*.dcm")) == []
+    asked: list[str] = []
+    queue._db.set_trace_callback(asked.append)
+    queue.remove_delivered(0, 0)
+    queue._db.set_trace_callback(None)
+    assert len(asked) == 2
+    assert queue.knows("1.2.1", "a")
+    assert not queue.knows("1.2.1", "b")
+    assert not queue.knows("1.2.0", "a")
+    assert arrived(queue, "1.2.0")
+
+
+def test_a_long_list_of_delivered_films_is_removed_bit_by_bit(queue: Queue, folder: Path) -> None:
+    for n in range(120):
+        arrived(queue, f"1.2.{n}")
+        queue.answer(key_of(f"1.2.{n}"), "a", {f"r{n}": b"answer"})
+        queue.sent(f"r{n}")
+    queue.remove_delivered(0, 0)
+    assert len(list((folder / "inbox").iterdir())) == 20
+    queue.remove_delivered(0, 0)
+    assert list(folder.glob("*/*.dcm")) == []
+
+
+def test_a_folder_of_an_earlier_version_is_taken_over_with_its_films(folder: Path) -> None:
+    queue = Queue(folder)
+    arrived(queue)
+    queue._db.execute("ALTER TABLE film DROP COLUMN content")
+    queue.close()
+    queue = Queue(folder)
+    draft = queue.draft()
+    draft.write_bytes(b"film")
+    assert not queue.take(draft, "1.2.3", "a", Content("whose", "syntax", "pixels"))
+    queue.close()

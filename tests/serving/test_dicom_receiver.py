@@ -6,25 +6,33 @@ import os
 import socket
 import struct
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 import pytest
+from pydicom.dataset import Dataset
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     DigitalXRayImageStorageForProcessing,
     ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     RLELossless,
+    generate_uid,
 )
 from pynetdicom import AE
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.dsutils import encode
 from pynetdicom.sop_class import ComputedRadiographyImageStorage, Verification
 
-from hilum.serving.dicom.queue import Queue
+from hilum.serving.dicom.queue import Queue, key_of
 from hilum.serving.dicom.quiet import quieten
 from hilum.serving.dicom.receiver import Inadmissible, Receiver, admit
 from hilum.serving.dicom.settings import DicomPeer, DicomSettings
@@ -127,6 +135,74 @@ def test_an_object_that_is_not_what_the_request_says_is_refused(
     assert not draft.exists()
 
 
+def admitted(queue: Queue, film: Dataset) -> int:
+    """The status of a film that is sent."""
+    film.save_as(draft := queue.draft(), enforce_file_format=True)
+    try:
+        admit(queue, draft, "bundle")
+    except Inadmissible as no:
+        return no.status
+    return 0x0000
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"PatientID": "OTHER"},
+        {"StudyInstanceUID": "1.2.3"},
+        {"SeriesInstanceUID": "1.2.3"},
+        {"PixelData": bytes(2 * 96 * 96)},
+    ],
+    ids=lambda other: next(iter(other)),
+)
+def test_another_film_of_a_uid_that_is_here_is_refused_and_counted_and_the_first_kept(
+    queue: Queue, other: dict[str, object]
+) -> None:
+    first = made_film()
+    assert admitted(queue, first) == 0x0000
+    kept = next(queue.folder.glob("inbox/*")).read_bytes()
+    uid = first.SOPInstanceUID
+    second = made_film(
+        StudyInstanceUID=first.StudyInstanceUID, SeriesInstanceUID=first.SeriesInstanceUID
+    )
+    second.SOPInstanceUID = second.file_meta.MediaStorageSOPInstanceUID = uid
+    for word, value in other.items():
+        setattr(second, word, value)
+    assert admitted(queue, second) == 0xA900
+    counts = queue.counts()
+    assert (counts["received"], counts["duplicates"], counts["conflicts"]) == (1, 0, 1)
+    assert next(queue.folder.glob("inbox/*")).read_bytes() == kept
+    assert list(queue.arriving.iterdir()) == []
+
+
+def test_the_same_film_encoded_anew_or_with_other_words_in_its_header_is_the_same_film(
+    queue: Queue,
+) -> None:
+    film = made_film()
+    for syntax in (ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian):
+        film.file_meta.TransferSyntaxUID = syntax
+        film.SOPInstanceUID = film.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        assert admitted(queue, film) == 0x0000
+        film.InstitutionName = f"ELSEWHERE {syntax}"
+        assert admitted(queue, film) == 0x0000
+        film.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+        assert admitted(queue, film) == 0x0000
+    film.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    film.compress(RLELossless, generate_instance_uid=False)
+    assert admitted(queue, film) == 0x0000
+    counts = queue.counts()
+    assert (counts["received"], counts["duplicates"], counts["conflicts"]) == (2, 5, 0)
+
+
+def test_a_film_that_was_refused_may_come_again_with_other_content(queue: Queue) -> None:
+    film = made_film()
+    assert admitted(queue, film) == 0x0000
+    queue.refuse(key_of(film.SOPInstanceUID), "unreadable-film")
+    film.PixelData = bytes(2 * 96 * 96)
+    assert admitted(queue, film) == 0x0000
+    assert queue.counts()["received"] == 2
+
+
 def test_an_object_without_its_uids_is_refused_in_words_that_quote_nothing(
     open_receiver: Receiver, queue: Queue
 ) -> None:
@@ -191,6 +267,44 @@ def test_a_data_set_without_end_costs_less_than_32_mib(
     assert psutil.Process().memory_info().rss - before < 32 * MIB
     until(lambda: not list(queue.arriving.iterdir()))
     association.abort()
+
+
+def test_whole_objects_that_wait_when_their_association_ends_are_not_left_behind(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    taken = queue.take
+
+    def slow(*given: Any) -> bool:
+        begun.set()
+        assert go_on.wait(20)
+        return taken(*given)
+
+    monkeypatch.setattr(queue, "take", slow)
+    listening = receiver(queue)
+    films = [made_film(n) for n in range(4)]
+    ae = AE()
+    ae.add_requested_context(films[0].SOPClassUID, films[0].file_meta.TransferSyntaxUID)
+    association = ae.associate("127.0.0.1", listening.port, ae_title="HILUM")
+    association._reactor_checkpoint.clear()
+    context = association.accepted_contexts[0].context_id
+    for n, film in enumerate(films, 1):
+        request = C_STORE()
+        request.MessageID, request.Priority = n, 2
+        request.AffectedSOPClassUID = film.SOPClassUID
+        request.AffectedSOPInstanceUID = film.SOPInstanceUID
+        request.DataSet = BytesIO(encode(film, False, True))
+        association.dimse.send_msg(request, context)
+    assert begun.wait(20)
+    until(lambda: len(list(queue.arriving.iterdir())) == 4)
+    association.dul.socket.socket.shutdown(socket.SHUT_RDWR)
+    until(lambda: len(list(queue.arriving.iterdir())) == 1)
+    go_on.set()
+    until(lambda: not list(queue.arriving.iterdir()))
+    assert queue.counts()["received"] == 1
+    association._reactor_checkpoint.set()
+    association.abort()
+    listening.close()
 
 
 @pytest.mark.parametrize(

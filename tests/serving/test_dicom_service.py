@@ -5,14 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
+from pydicom import dcmread
 
 from hilum.bundle import Bundle
 from hilum.serving.answering import FilmAnswer
+from hilum.serving.decoding import _Child
+from hilum.serving.dicom import delivering, filing, sending
 from hilum.serving.dicom import service as service_module
 from hilum.serving.dicom.counts import DicomCounts
+from hilum.serving.dicom.queue import Queue, key_of
 from hilum.serving.dicom.service import DicomService
 from hilum.serving.dicom.settings import DicomSettings
 from hilum.serving.limits import Limits
@@ -40,7 +45,6 @@ class Record:
         self.answered += [answer.input for answer in answers]
 
     def rejected(self, digest: str | None, kind: Kind) -> None:
-        assert digest is not None
         if self.fault is not None:
             raise self.fault
         self.kinds.append(kind)
@@ -138,6 +142,30 @@ def test_answers_wait_for_a_destination_that_is_down(answering: Service, tmp_pat
         archive.end()
 
 
+def test_an_answer_that_waits_through_an_update_keeps_its_uid_and_is_sent_once(
+    answering: Service, record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = Peer()
+    archive.end()
+    settings = DicomSettings(tmp_path / "queue", archive.address, 0, seconds=5)
+    service = DicomService(settings, answering)
+    film = made_film()
+    send(service.port, film)
+    until(lambda: service.status()["sending"] == 2)
+    waiting = {dcmread(due.path).SOPInstanceUID for due in service.queue.due_results(2)}
+    service.close()
+    monkeypatch.setattr(filing, "__version__", "99")
+    archive.begin()
+    service = DicomService(settings, answering)
+    send(service.port, film)
+    until(lambda: service.status()["sent"] == 2)
+    assert set(archive.times) == waiting
+    assert set(archive.times.values()) == {1}
+    assert len(record.answered) == 1
+    service.close()
+    archive.end()
+
+
 def test_what_the_destination_refuses_for_good_is_set_aside_with_its_reason_and_tried_anew_at_start(
     peer: Peer, answering: Service, tmp_path: Path
 ) -> None:
@@ -151,6 +179,47 @@ def test_what_the_destination_refuses_for_good_is_set_aside_with_its_reason_and_
     service = DicomService(settings, answering)
     until(lambda: len(peer.stored) == 2)
     service.close()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"QUETZALCOATL" * 40], ids=str)
+def test_an_answer_whose_file_is_lost_or_damaged_is_set_aside_and_the_others_go(
+    answering: Service, tmp_path: Path, content: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = Peer()
+    archive.end()
+    settings = DicomSettings(tmp_path / "queue", archive.address, 0, seconds=5, refusals=2)
+    monkeypatch.setattr(delivering, "backoff", lambda failures, rng: 0.1)
+    service = DicomService(settings, answering)
+    send(service.port, made_film())
+    until(lambda: service.status()["sending"] == 2)
+    first = service.queue.due_results(1)[0].path
+    first.unlink()
+    if content is not None:
+        first.write_bytes(content)
+    archive.begin()
+    until(lambda: service.status()["set_aside"] == {"file lost or damaged": 1})
+    until(lambda: len(archive.stored) == 1)
+    assert service.status()["running"]
+    service.close()
+    archive.end()
+
+
+def test_an_answer_at_which_sending_fails_for_no_known_reason_goes_after_the_others(
+    service: DicomService, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, first = sending.dcmread, []
+
+    def broken(path: Path) -> Any:
+        first.append(path)
+        if path == first[0]:
+            raise MemoryError
+        return read(path)
+
+    monkeypatch.setattr(delivering, "_TURN", 0.01)
+    monkeypatch.setattr(sending, "dcmread", broken)
+    send(service.port, made_film())
+    until(lambda: len(peer.stored) == 1)
+    assert service.status()["sending"] == 1
 
 
 def test_a_destination_without_room_is_tried_again_and_refuses_nothing(
@@ -267,17 +336,127 @@ def test_an_answer_that_there_is_no_room_for_is_kept_once_there_is_and_recorded_
     assert len(record.answered) == 1
 
 
+@pytest.mark.parametrize("where", ["take_on", "postpone"])
+def test_a_disk_at_fault_is_waited_for_and_no_film_given_up(
+    service: DicomService, answering: Service, peer: Peer, record: Record, at_once: None,
+    monkeypatch: pytest.MonkeyPatch, where: str,
+) -> None:  # fmt: skip
+    faults = [OSError(28, "QUETZALCOATL")] * 5
+    owner = answering if where == "take_on" else service.queue
+    true = getattr(owner, where)
+
+    def faulty(*given: object) -> None:
+        if faults:
+            raise faults.pop()
+        true(*given)
+
+    monkeypatch.setattr(service_module, "_TURN", 0.01)
+    monkeypatch.setattr(owner, where, faulty)
+    if where == "postpone":
+        record.fault = OSError("no room")
+    send(service.port, made_film())
+    until(lambda: not faults)
+    record.fault = None
+    until(lambda: len(peer.stored) == 2)
+    assert service.status()["refused"] == {}
+    assert len(record.answered) == 1
+
+
+def test_a_record_at_fault_in_its_own_way_refuses_nothing_that_is_not_on_record(
+    service: DicomService, peer: Peer, record: Record, at_once: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    record.fault = KeyError("line")  # type: ignore[assignment]
+    send(service.port, made_film(1), made_film(2, Rows=0))
+    until(lambda: service._busy > 3)
+    status = service.status()
+    assert (status["waiting"], status["refused"], status["running"]) == (2, {}, True)
+    record.fault = None
+    until(lambda: sum(service.status()["refused"].values()) == 2 and not peer.stored)
+    assert len(record.kinds) == 2
+
+
+def test_a_film_whose_file_is_lost_is_refused_and_stands_in_nobodys_way(
+    answering: Service, peer: Peer, record: Record, tmp_path: Path
+) -> None:
+    queue = Queue(tmp_path / "queue")
+    for name, bundle in (("1.2.3", answering.bundle.digest), ("1.2.4", answering.bundle.digest)):
+        made_film().save_as(draft := queue.draft(), enforce_file_format=True)
+        queue.take(draft, name, bundle)
+    (tmp_path / "queue" / "inbox" / f"{key_of('1.2.3')}.dcm").unlink()
+    queue.close()
+    service = DicomService(DicomSettings(tmp_path / "queue", peer.address, 0), answering)
+    until(lambda: len(peer.stored) == 2)
+    assert service.status()["refused"] == {"failed": 1}
+    assert record.kinds == [Kind.FAILED]
+    service.close()
+
+
+def test_a_film_whose_process_is_killed_is_tried_again_in_another(
+    answering: Service, service: DicomService, peer: Peer, at_once: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    ask, killed = _Child.ask, []
+
+    def ask_killed(child: _Child, *given: Any) -> Any:
+        if len(killed) < 2:
+            killed.append(child.process.pid)
+            child.process.kill()
+        return ask(child, *given)
+
+    monkeypatch.setattr(_Child, "ask", ask_killed)
+    send(service.port, made_film())
+    until(lambda: len(peer.stored) == 2)
+    assert len(set(killed)) == 2
+    assert service.status()["refused"] == {}
+
+
+def test_a_film_that_is_never_decoded_in_time_is_refused_after_three_tries(
+    service: DicomService, record: Record, at_once: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = []
+
+    def slow(child: _Child, *given: object) -> None:
+        tries.append(1)
+        raise TimeoutError
+
+    monkeypatch.setattr(_Child, "ask", slow)
+    send(service.port, made_film())
+    until(lambda: service.status()["refused"] == {"unreadable-film": 1})
+    assert (len(tries), record.kinds) == (3, [Kind.UNREADABLE])
+
+
+@pytest.mark.parametrize("work", ["next_film", "due_results"])
+def test_no_error_ends_a_thread(
+    service: DicomService, peer: Peer, monkeypatch: pytest.MonkeyPatch, work: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    def broken(*given: object) -> None:
+        raise ValueError("QUETZALCOATL")
+
+    monkeypatch.setattr(service_module, "_TURN", 0.01)
+    monkeypatch.setattr(delivering, "_TURN", 0.01)
+    with monkeypatch.context() as broke:
+        broke.setattr(service.queue, work, broken)
+        send(service.port, made_film())
+        until(lambda: caplog.text.count("at present: ValueError") > 3)
+        assert service.status()["running"]
+    until(lambda: len(peer.stored) == 2)
+    assert "QUETZALCOATL" not in caplog.text
+
+
 def test_a_thread_that_has_ended_makes_the_service_not_ready(
-    service: DicomService, answering: Service, monkeypatch: pytest.MonkeyPatch,
+    answering: Service, peer: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     until(answering.pool.ready)
     assert answering.why_not_ready() is None
 
-    def broken() -> None:
+    def broken(service: DicomService) -> None:
         raise ValueError("QUETZALCOATL")
 
-    monkeypatch.setattr(service.queue, "next_film", broken)
+    monkeypatch.setattr(DicomService, "_answer_films", broken)
+    service = DicomService(DicomSettings(tmp_path / "queue", peer.address, 0), answering)
     until(lambda: answering.why_not_ready() == "the DICOM side has ended")
     assert not service.status()["running"]
     assert "QUETZALCOATL" not in caplog.text

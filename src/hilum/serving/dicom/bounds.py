@@ -7,6 +7,7 @@ left to `receiver`.
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -96,6 +97,8 @@ class BoundedDimse(DIMSEServiceProvider):
     def __init__(self, assoc: Association, draft: Callable[[], Path], most: int) -> None:
         super().__init__(assoc)
         self._draft, self._most = draft, most
+        self._spools: set[Spool] = set()  # that nobody has claimed
+        self._lock, self._closed = threading.Lock(), False
 
     def receive_primitive(self, primitive: P_DATA) -> None:
         for context, data in primitive.presentation_data_value_list:
@@ -136,12 +139,30 @@ class BoundedDimse(DIMSEServiceProvider):
     def discard(self) -> None:
         """Remove what has come of an object that will not be complete."""
         spool = cast(Any, self.message._data_set_file if self.message else None)
-        if isinstance(spool, Spool):
-            spool.close()
-            spool.path.unlink(missing_ok=True)
+        if isinstance(spool, Spool) and self.claim(spool):
+            _remove(spool)
+
+    def claim(self, spool: Spool) -> bool:
+        """Take a complete object over; False where it went with its association."""
+        with self._lock:
+            mine = spool in self._spools
+            self._spools.discard(spool)
+        return mine
+
+    def close(self) -> None:
+        """Remove what has come and was not claimed, complete or not: it was not acknowledged."""
+        with self._lock:
+            self._closed = True
+            left, self._spools = self._spools, set()
+        for spool in left:
+            _remove(spool)
 
     def _spool(self, message: C_STORE_RQ, context: int) -> Spool:
-        spool = Spool(self._draft(), self._most)
+        with self._lock:
+            if self._closed:
+                raise OSError("an association that has ended")
+            spool = Spool(self._draft(), self._most)
+            self._spools.add(spool)
         spool.write(b"\0" * 128 + b"DICM")
         command = message.command_set
         accepted = self.assoc._accepted_cx.get(context)
@@ -157,6 +178,11 @@ class BoundedDimse(DIMSEServiceProvider):
         return spool
 
     ended: str | None = None
+
+
+def _remove(spool: Spool) -> None:
+    spool.close()
+    spool.path.unlink(missing_ok=True)
 
 
 class BoundedHandler(RequestHandler):

@@ -29,6 +29,7 @@ class DicomCounts(Collector):
             {
                 "received": status["received"],
                 "duplicate": status["duplicates"],
+                "conflict": status["conflicts"],
                 "waiting": status["waiting"],
                 "answered": status["answered"],
                 "refused": sum(status["refused"].values()),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import random
-import sqlite3
 import threading
 from collections.abc import Sequence
 
@@ -61,8 +60,8 @@ class Deliverer:
                 wait = backoff(failures, self._rng)
                 failures += 1
                 _log.warning("destination takes nothing: %s; again in %.0f s", error, wait)
-            except (OSError, sqlite3.Error) as error:
-                _log.error("queue cannot be used: %s", kind_of(error))
+            except Exception as error:  # a full disk, or what nobody thought of: it all waits
+                _log.error("answers cannot be sent at present: %s", kind_of(error))
                 wait = 5 * _TURN
             self._stop.wait(wait)
 
@@ -74,6 +73,9 @@ class Deliverer:
             except Unreachable as error:
                 if error.reached:  # the others go first when it is tried again
                     self._queue.put_off(each.key, backoff(4, self._rng))
+                raise
+            except Exception:
+                self._queue.put_off(each.key, backoff(4, self._rng))
                 raise
             self._note(each, outcome)
             if self._stop.is_set():

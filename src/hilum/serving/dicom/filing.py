@@ -30,26 +30,32 @@ _STUDY = ("AccessionNumber", "StudyID", "StudyDate", "StudyTime", "ReferringPhys
 
 @dataclass(frozen=True)
 class Filed:
-    """The identity of one object made of a film by a bundle: always the same of the same two.
+    """The identity of one object made of a film by a bundle: always the same of the same two, by
+    the same Hilum and engine, which what it says may depend on.
 
     kind: sr or sc
     """
 
     source: Dataset
     bundle: str
+    engine: str
     kind: str
 
     @property
     def uid(self) -> UID:
-        return uid_of("instance", self.kind, self.bundle, str(self.source.SOPInstanceUID))
+        return self._uid("instance")
 
     @property
     def series(self) -> UID:
-        return uid_of("series", self.kind, self.bundle, str(self.source.SOPInstanceUID))
+        return self._uid("series")
 
     @property
     def number(self) -> int:
         return SERIES[self.kind][0]
+
+    def _uid(self, what: str) -> UID:
+        film = str(self.source.SOPInstanceUID)
+        return uid_of(what, self.kind, self.bundle, self.engine, __version__, film)
 
     def equipment(self) -> dict[str, Any]:
         """General Equipment and General Series, as highdicom's arguments."""

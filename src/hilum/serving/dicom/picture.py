@@ -113,7 +113,7 @@ def _wrapped(
 
 def secondary_capture(image_hw3: NDArray[np.uint8], answer: FilmAnswer, source: Dataset) -> bytes:
     """The picture as a DICOM file, of the film's study."""
-    filed = Filed(source, answer.bundle, "sc")
+    filed = Filed(source, answer.bundle, answer.engine, "sc")
     film = evidence(source)
     image = SCImage(
         pixel_array=np.ascontiguousarray(image_hw3),

@@ -22,33 +22,42 @@ from pathlib import Path
 from typing import TypedDict
 
 from hilum.errors import HilumError
+from hilum.serving.dicom.source import Content
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS film (
     key TEXT PRIMARY KEY, state TEXT NOT NULL, bundle TEXT NOT NULL DEFAULT '',
     tries INTEGER NOT NULL DEFAULT 0, received REAL NOT NULL, changed REAL NOT NULL,
-    due REAL NOT NULL DEFAULT 0, why TEXT NOT NULL DEFAULT '');
+    due REAL NOT NULL DEFAULT 0, why TEXT NOT NULL DEFAULT '',
+    content TEXT NOT NULL DEFAULT '');
 CREATE TABLE IF NOT EXISTS result (
     name TEXT PRIMARY KEY, film TEXT NOT NULL, state TEXT NOT NULL,
     refusals INTEGER NOT NULL DEFAULT 0, due REAL NOT NULL DEFAULT 0, why TEXT NOT NULL DEFAULT '');
 CREATE INDEX IF NOT EXISTS film_state ON film (state, due);
+CREATE INDEX IF NOT EXISTS film_changed ON film (state, changed);
 CREATE INDEX IF NOT EXISTS result_state ON result (state, due);
 CREATE INDEX IF NOT EXISTS result_film ON result (film);
 CREATE TABLE IF NOT EXISTS count (name TEXT PRIMARY KEY, n INTEGER NOT NULL);
 """
+# A film's states: waiting; answered, refused; done, when all is delivered; gone and dropped, once
+# the files of one that was done or refused are removed.
+_UNANSWERED = ("", "refused", "dropped")  # and not about to be
 _HOUR = 3600.0
+_AT_ONCE = 100  # films whose files are removed in one go, for which films that arrive must wait
 
 
 class Counts(TypedDict):
     """Counts of a queue, which name nobody.
 
-    received, duplicates, answered, sent: since the folder was made; waiting, sending, set_aside:
-    now, the last by reason; refused: films by kind; oldest_s: age of the oldest film that is not
-    done, None without one. Of films all but sending, sent and set_aside, which are of objects.
+    received, duplicates, conflicts, answered, sent: since the folder was made; waiting, sending,
+    set_aside: now, the last by reason; refused: films by kind; oldest_s: age of the oldest film
+    that is not done, None without one. Of films all but sending, sent and set_aside, which are of
+    objects.
     """
 
     received: int
     duplicates: int
+    conflicts: int
     waiting: int
     answered: int
     sending: int
@@ -60,6 +69,10 @@ class Counts(TypedDict):
 
 class QueueError(HilumError):
     """The queue's folder cannot be used."""
+
+
+class OtherContent(Exception):
+    """A film comes under the UID of another that is here, or was answered."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +121,9 @@ class Queue:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.executescript(_TABLES)
+            columns = [row[1] for row in self._db.execute("PRAGMA table_info(film)")]
+            if "content" not in columns:  # a folder of an earlier version
+                self._db.execute("ALTER TABLE film ADD COLUMN content TEXT NOT NULL DEFAULT ''")
         except sqlite3.Error as error:
             raise QueueError(
                 folder / "queue.sqlite", f"cannot be used ({error})", remedy="name another folder"
@@ -127,17 +143,25 @@ class Queue:
         """A new name to write an arriving film under."""
         return self.arriving / secrets.token_hex(16)
 
-    def take(self, draft: Path, sop_instance_uid: str, bundle: str) -> bool:
+    def take(
+        self, draft: Path, sop_instance_uid: str, bundle: str, content: Content | None = None
+    ) -> bool:
         """Make a film that was written completely our own: once this returns it is on disk.
 
         bundle: digest of the one that answers now; a film that another has answered is answered
-        again. Returns False where it is here or answered already, and its draft is dropped.
-        Raises OSError or sqlite3.Error, as with a full disk; the film is then not ours.
+        again. content: tells it from another of its UID. Returns False where it is here or
+        answered already, and its draft is dropped.
+        Raises OtherContent, and OSError or sqlite3.Error, as with a full disk; the film is then
+        not ours.
         """
         key, now = key_of(sop_instance_uid), time.time()
         with self._lock:
-            row = self._db.execute("SELECT state, bundle FROM film WHERE key = ?", (key,))
-            state, answered_by = row.fetchone() or ("", "")
+            row = self._db.execute("SELECT state, bundle, content FROM film WHERE key = ?", (key,))
+            state, answered_by, first = row.fetchone() or ("", "", "")
+            if content and state not in _UNANSWERED and not content.may_be(first):
+                with self._change():
+                    self._count("conflict")
+                raise OtherContent
             if not _anew(state, answered_by, bundle):
                 draft.unlink(missing_ok=True)
                 with self._change():
@@ -146,9 +170,9 @@ class Queue:
             _settle(draft, self._inbox / f"{key}.dcm")
             with self._change():
                 self._db.execute(
-                    "INSERT OR REPLACE INTO film (key, state, received, changed) "
-                    "VALUES (?, 'waiting', ?, ?)",
-                    (key, now, now),
+                    "INSERT OR REPLACE INTO film (key, state, received, changed, content) "
+                    "VALUES (?, 'waiting', ?, ?, ?)",
+                    (key, now, now, content.told() if content else ""),
                 )
                 self._count("received")
             (self._refused / f"{key}.dcm").unlink(missing_ok=True)
@@ -191,11 +215,13 @@ class Queue:
         """Give up a film that cannot be answered. why: a kind, which quotes nothing of it."""
         with self._lock:
             with self._change():
-                self._db.execute(
-                    "UPDATE film SET state = 'refused', why = ?, changed = ? WHERE key = ?",
+                changed = self._db.execute(
+                    "UPDATE film SET state = 'refused', why = ?, changed = ? "
+                    "WHERE key = ? AND state = 'waiting'",
                     (why, time.time(), key),
                 )
-                self._count(f"refused:{why}")
+                if changed.rowcount:  # not where only the move is tried again
+                    self._count(f"refused:{why}")
             self._move_refused(key)
 
     def answer(self, key: str, bundle: str, results: Mapping[str, bytes]) -> None:
@@ -272,29 +298,36 @@ class Queue:
 
     def remove_delivered(self, keep_hours: float, keep_refused_hours: float) -> None:
         """Remove the films and answers that have been delivered, or refused, for so long."""
-        now = time.time()
         with self._lock:
-            done = self._all(
-                "SELECT key FROM film WHERE state = 'done' AND changed <= ?",
-                now - keep_hours * _HOUR,
-            )
-            for (key,) in done:
+            done = self._unchanged("done", keep_hours)
+            for key in done:
                 (self._inbox / f"{key}.dcm").unlink(missing_ok=True)
                 for (name,) in self._all("SELECT name FROM result WHERE film = ?", key):
                     (self._outbox / f"{name}.dcm").unlink(missing_ok=True)
-                with self._change():
-                    self._db.execute("DELETE FROM result WHERE film = ?", (key,))
-            refused = self._all(
-                "SELECT key FROM film WHERE state = 'refused' AND changed <= ?",
-                now - keep_refused_hours * _HOUR,
-            )
-            for (key,) in refused:
+            refused = self._unchanged("refused", keep_refused_hours)
+            for key in refused:
                 (self._refused / f"{key}.dcm").unlink(missing_ok=True)
+            if not (done or refused):
+                return
+            with self._change():
+                each = [(key,) for key in done]
+                self._db.executemany("DELETE FROM result WHERE film = ?", each)
+                self._db.executemany("UPDATE film SET state = 'gone' WHERE key = ?", each)
+                each = [(key,) for key in refused]
+                self._db.executemany("UPDATE film SET state = 'dropped' WHERE key = ?", each)
+
+    def _unchanged(self, state: str, hours: float) -> list[str]:
+        """Films that have been in a state for so long, the first of them."""
+        rows = self._all(
+            "SELECT key FROM film WHERE state = ? AND changed <= ? LIMIT ?",
+            state, time.time() - hours * _HOUR, _AT_ONCE,
+        )  # fmt: skip
+        return [key for (key,) in rows]
 
     def counts(self) -> Counts:
         """How much has come and gone, and what is owed."""
         counts: dict[str, int] = dict(self._all("SELECT name, n FROM count"))
-        films: dict[str, int] = dict(self._all("SELECT state, COUNT(*) FROM film GROUP BY state"))
+        waiting = self._all("SELECT COUNT(*) FROM film WHERE state = 'waiting'")[0][0]
         sending = self._all("SELECT COUNT(*) FROM result WHERE state = 'waiting'")[0][0]
         dead = self._all("SELECT why, COUNT(*) FROM result WHERE state = 'dead' GROUP BY why")
         oldest = self._all("SELECT MIN(received) FROM film WHERE state IN ('waiting', 'answered')")[
@@ -303,7 +336,8 @@ class Queue:
         return {
             "received": counts.get("received", 0),
             "duplicates": counts.get("duplicate", 0),
-            "waiting": films.get("waiting", 0),
+            "conflicts": counts.get("conflict", 0),
+            "waiting": waiting,
             "answered": counts.get("answered", 0),
             "sending": sending,
             "sent": counts.get("sent", 0),
@@ -372,7 +406,9 @@ class Queue:
 
 def _anew(state: str, answered_by: str, bundle: str) -> bool:
     """Whether a film in this state, "" where it is not here, is to be answered when it comes."""
-    return state in ("", "refused") or (state == "done" and answered_by != bundle)
+    if state in ("done", "gone"):
+        return answered_by != bundle
+    return state in _UNANSWERED
 
 
 def _settle(draft: Path, path: Path) -> None:

@@ -19,9 +19,9 @@ from pynetdicom.transport import ThreadedAssociationServer
 
 from hilum.data.radiograph.decoders import SYNTAXES
 from hilum.serving.dicom.bounds import PDU, BoundedDimse, BoundedHandler, Spool
-from hilum.serving.dicom.queue import Queue
+from hilum.serving.dicom.queue import OtherContent, Queue
 from hilum.serving.dicom.settings import DicomSettings, DicomSettingsError, networks
-from hilum.serving.dicom.source import TAKEN, Unusable, read_source
+from hilum.serving.dicom.source import TAKEN, Unusable, read_film
 
 VERIFICATION = "1.2.840.10008.1.1"
 SUCCESS, NO_ROOM, MISMATCH, UNUSABLE = 0x0000, 0xA700, 0xA900, 0xC000
@@ -45,13 +45,15 @@ def admit(
     Raises Inadmissible; the draft is gone either way.
     """
     try:
-        source = read_source(draft)
+        source, content = read_film(draft)
         told = str(source.SOPClassUID), str(source.SOPInstanceUID)
         if (sop_class or told[0], uid or told[1]) != told:
             raise Inadmissible(MISMATCH, "object is not what the request says")
         if told[0] not in TAKEN:
             raise Inadmissible(MISMATCH, "neither CR nor DX for presentation")
-        return queue.take(draft, told[1], bundle)
+        return queue.take(draft, told[1], bundle, content)
+    except OtherContent:
+        raise Inadmissible(MISMATCH, "another film of the same UID was here before") from None
     except Unusable as error:
         raise Inadmissible(UNUSABLE, str(error)) from None
     except (OSError, sqlite3.Error):
@@ -125,6 +127,8 @@ class Receiver:
         spool = request._dataset_file
         if not isinstance(spool, Spool):
             return _said(UNUSABLE, "no object")
+        if not cast(BoundedDimse, event.assoc.dimse).claim(spool):
+            return _said(NO_ROOM, "its association has ended")
         spool.close()
         if spool.error is not None:
             _log.warning("film not taken: no room to keep it")
@@ -148,7 +152,7 @@ class Receiver:
         _log.warning("association ended: %s", ended or "by the other side or a fault of its data")
 
     def _closed(self, event: evt.Event) -> None:
-        cast(BoundedDimse, event.assoc.dimse).discard()
+        cast(BoundedDimse, event.assoc.dimse).close()
 
 
 class _GuardedServer(ThreadedAssociationServer):

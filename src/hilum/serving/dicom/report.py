@@ -32,7 +32,7 @@ _DECISIONS = {"present": ours.PRESENT, "absent": ours.ABSENT}
 
 def structured_report(answer: FilmAnswer, source: Dataset, *, name: str) -> bytes:
     """The report as a DICOM file, of the film's study. name: the bundle's."""
-    filed = Filed(source, answer.bundle, "sr")
+    filed = Filed(source, answer.bundle, answer.engine, "sr")
     film = evidence(source)
     groups = [_group(each, answer, film, filed, name) for each in answer.findings]
     content = MeasurementReport(

@@ -18,7 +18,7 @@ from pynetdicom import AE, build_context
 from hilum.serving.dicom.settings import DicomPeer, WebPeer
 from hilum.serving.dicom.web import GuardedSession, WebFault, client_of
 
-STORED = ""
+STORED, UNREADABLE = "", "file lost or damaged"
 _SR = "1.2.840.10008.5.1.4.1.1.88.33"  # Comprehensive SR
 _SC = "1.2.840.10008.5.1.4.1.1.7"
 _WARNINGS = (0xB000, 0xB006, 0xB007)  # stored, with something coerced or left out; PS3.4 B.2.3
@@ -40,7 +40,7 @@ class Sender(Protocol):
     """Sends objects one after another."""
 
     def send(self, paths: Sequence[Path]) -> Generator[str]:
-        """For each in turn STORED, or why it was refused. Raises Unreachable."""
+        """For each in turn STORED, UNREADABLE, or why it was refused. Raises Unreachable."""
         ...
 
 
@@ -78,11 +78,15 @@ class StoreSender:
             raise Unreachable(why, reached=False)
         try:
             for number, path in enumerate(paths, 1):
+                made = _read(path)
+                if made is None:
+                    yield UNREADABLE
+                    continue
                 try:
-                    answer = association.send_c_store(dcmread(path), msg_id=number)
+                    answer = association.send_c_store(made, msg_id=number)
                 except RuntimeError:
                     raise Unreachable("association ended") from None
-                except ValueError:
+                except (ValueError, AttributeError):
                     yield "kind of object not taken"
                     continue
                 yield _outcome(answer)
@@ -102,6 +106,18 @@ def _outcome(answer: Dataset) -> str:
     return f"status {status:04X}"
 
 
+def _read(path: Path) -> Dataset | None:
+    """An answer; None where its file is lost or damaged, which holds up no other."""
+    try:
+        made = dcmread(path)
+        return made if "SOPInstanceUID" in made else None
+    except MemoryError:
+        raise
+    except Exception:
+        # An empty file alone has three kinds of error, and their words may quote what is there.
+        return None
+
+
 class WebSender:
     """STOW-RS, one object a request."""
 
@@ -110,7 +126,10 @@ class WebSender:
 
     def send(self, paths: Sequence[Path]) -> Generator[str]:
         for path in paths:
-            made = dcmread(path)
+            made = _read(path)
+            if made is None:
+                yield UNREADABLE
+                continue
             try:
                 answer = self._client.store_instances([made])
             except requests.HTTPError as error:

@@ -12,7 +12,7 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import BinaryIO
 
 from pydicom.dataset import Dataset
@@ -39,6 +39,8 @@ _TRIES = 3  # of a film that brings down whatever answers it
 _TURN = 0.5  # seconds between looks at what has come due
 _LOOK = 0.1  # seconds between looks at whether anything is owed
 _PASSING = (Kind.BUSY, Kind.TIMED_OUT)
+# What `decoding` says where a film's process gave way, for which the machine may be to blame, too.
+_UNDONE = ("film: it ended the process", "film: not decoded within")
 _BUSY_STEPS = 3  # of the wait for a service that has films enough: at most 4 to 8 s
 
 
@@ -94,16 +96,15 @@ class DicomService:
         """The counts, which stay after the end, and how it stands."""
         with self._closing:
             counts = self._last or self.queue.counts()
-        listens = self._receiver is None or self._receiver.alive
         return {
             **counts,
-            "running": listens and all(thread.is_alive() for thread in self._threads),
+            "running": self._runs(),
             "destination": self._deliverer.fault or "ok",
         }
 
     def why_not_ready(self) -> str | None:
         """Why films should not be sent here; None when they are welcome."""
-        return None if self.status()["running"] else "the DICOM side has ended"
+        return None if self._runs() else "the DICOM side has ended"
 
     def pull(self, peer: WebPeer, wanted: Wanted) -> Pulled:
         """Fetch films from a DICOMweb server, to be answered as received ones are."""
@@ -141,6 +142,10 @@ class DicomService:
             self._last = self.queue.counts()
             self.queue.close()
 
+    def _runs(self) -> bool:
+        listens = self._receiver is None or self._receiver.alive
+        return listens and all(thread.is_alive() for thread in self._threads)
+
     def _bundle(self) -> str:
         return self._service.bundle.digest
 
@@ -161,8 +166,8 @@ class DicomService:
                     self.queue.films.clear()
                 else:
                     self._answer(due)
-            except (OSError, sqlite3.Error) as error:  # a full disk; the film waits
-                _log.error("queue cannot be used: %s", kind_of(error))
+            except Exception as error:  # the film at hand waits; its words may quote it
+                _log.error("films cannot be answered at present: %s", kind_of(error))
                 self._stop.wait(5 * _TURN)
 
     def _answer(self, due: Due) -> None:
@@ -170,14 +175,19 @@ class DicomService:
             asked = self._asked(due, line)
             if asked is None:
                 return
-            answer = asked[1]
+            answer, results = asked[1], dict[str, bytes]()
             try:
-                results = _objects(due, line, *asked)
+                made = self._insist(lambda: results.update(_objects(due, line, *asked)))
             except Exception as error:  # what is on record is not answered, and recorded, again
                 _log.error("no objects can be made of an answer: %s", kind_of(error))
-                self.queue.refuse(due.key, Kind.FAILED.type)
+                self._insist(lambda: self.queue.refuse(due.key, Kind.FAILED.type))
                 return
-        self._keep(due, answer, results)
+        # What is on record is kept, however long there is no room.
+        if not made or not self._insist(lambda: self.queue.answer(due.key, answer.bundle, results)):
+            self.queue.postpone(due.key, 0)
+            return
+        self._service.watch.film("referred" if answer.refer else "answered", answer.refer or "")
+        _log.info("film answered")
 
     def _asked(self, due: Due, line: Line) -> tuple[Film, FilmAnswer, Dataset] | None:
         """The film, its answer and its header; None where it has none, or none yet."""
@@ -190,16 +200,21 @@ class DicomService:
         except Rejected as no:
             if no.kind in _PASSING:
                 self._come_again(due)
+            elif no.detail.startswith(_UNDONE) and due.tries + 1 < _TRIES:
+                self._try_again(due)
             else:
                 self._give_up(due, line, no.kind)
             return None
-        except OSError:
-            self.queue.postpone(due.key, backoff(due.tries, self._rng))
-            raise
+        except OSError as error:
+            if _lost(due):
+                self._give_up(due, line, Kind.FAILED)
+            else:
+                self._come_later(due, error)
+            return None
         except Exception as error:
             # One film must not end the service. Its words may quote the film; its kind cannot.
             _log.error("film not answered: %s", kind_of(error))
-            self.queue.retry(due.key, backoff(due.tries, self._rng))
+            self._try_again(due)
             return None
         self._busy = 0
         return film, answer, source
@@ -219,34 +234,49 @@ class DicomService:
         """The service has films enough: this one waits, and so do those behind it."""
         wait = backoff(min(self._busy, _BUSY_STEPS), self._rng)
         self._busy += 1
-        self.queue.postpone(due.key, wait)
+        self._insist(lambda: self.queue.postpone(due.key, wait))
         self._stop.wait(wait)
 
-    def _keep(self, due: Due, answer: FilmAnswer, results: Mapping[str, bytes]) -> None:
-        """Keep what is on record, however long there is no room: no other film could be, either."""
+    def _come_later(self, due: Due, error: Exception) -> None:
+        """The disk or the record is at fault, which never counts against a film."""
+        _log.error("film waits: %s", kind_of(error))
+        self._come_again(due)
+
+    def _try_again(self, due: Due) -> None:
+        """The film may be at fault."""
+        wait = backoff(due.tries, self._rng)
+        self._insist(lambda: self.queue.retry(due.key, wait))
+
+    def _insist(self, work: Callable[[], None]) -> bool:
+        """Do it, however long there is no room, for no other film could be answered either.
+
+        Returns False where the end comes first.
+        """
         while True:
             try:
-                self.queue.answer(due.key, answer.bundle, results)
-            except (OSError, sqlite3.Error) as error:
-                _log.error("an answer cannot be kept: %s", kind_of(error))
+                work()
+            except (OSError, sqlite3.Error, MemoryError) as error:
+                _log.error("no room for what must be kept: %s", kind_of(error))
                 if self._stop.wait(5 * _TURN):
-                    self.queue.postpone(due.key, 0)
-                    return
+                    return False
             else:
-                outcome = "referred" if answer.refer else "answered"
-                self._service.watch.film(outcome, answer.refer or "")
-                _log.info("film answered")
-                return
+                return True
 
     def _give_up(self, due: Due, line: Line, kind: Kind) -> None:
         try:
-            with due.path.open("rb") as file:
-                line.reject(_spool(file), kind)
+            if not _lost(due):
+                with due.path.open("rb") as file:
+                    line.reject(_spool(file), kind)
+            elif line.record is not None:
+                line.record.rejected(None, kind)
         except Rejected:  # nothing can be recorded at present
             self._come_again(due)
             return
+        except Exception as error:
+            self._come_later(due, error)
+            return
         _log.warning("film refused: %s", kind.type)
-        self.queue.refuse(due.key, kind.type)
+        self._insist(lambda: self.queue.refuse(due.key, kind.type))
         self._service.watch.film("rejected", kind.type)
 
 
@@ -263,6 +293,11 @@ def _objects(
     capture = secondary_capture(image, answer, source)
     names = {kind: f"{due.key}-{answer.bundle[:12]}-{kind}" for kind in ("sr", "sc")}
     return {names["sr"]: report, names["sc"]: capture}
+
+
+def _lost(due: Due) -> bool:
+    """Whether a film's file alone is gone; without its folder, a disk is."""
+    return due.path.parent.exists() and not due.path.exists()
 
 
 def _spool(file: BinaryIO) -> Spool:
