@@ -39,7 +39,7 @@ class Record:
         self.kinds: list[Kind] = []
         self.fault: OSError | None = None
 
-    def record(self, answers: Sequence[FilmAnswer]) -> None:
+    def record(self, answers: Sequence[FilmAnswer], asked: Sequence[str] = ()) -> None:
         if self.fault is not None:
             raise self.fault
         self.answered += [answer.input for answer in answers]
