@@ -59,6 +59,22 @@ USER 1000
 # The first process of a container ignores SIGTERM; this one ends as at Ctrl-C.
 STOPSIGNAL SIGINT
 
+FROM environment AS libraries-serve
+COPY requirements-serve.lock .
+RUN python -m pip --python /opt/hilum/bin/python install --no-compile --require-hashes \
+        -r requirements-serve.lock
+COPY deploy/prune-image .
+RUN sh prune-image /opt/hilum
+
+# The service: give it a token, since others can reach it: -e HILUM_TOKEN=… -p 127.0.0.1:8000:8000
+FROM runtime AS serve
+COPY --from=libraries-serve /opt/hilum /opt/hilum
+COPY --from=hilum /hilum/opt /opt
+RUN ["hilum", "serve", "--help"]
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+CMD ["hilum", "serve", "models", "--host", "0.0.0.0"]
+
 FROM runtime AS train
 COPY --from=libraries-train /opt/hilum /opt/hilum
 COPY --from=hilum /hilum/opt /opt

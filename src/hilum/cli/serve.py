@@ -20,6 +20,10 @@ def serve(
         str, typer.Option(help="Address to listen at; one beyond this machine needs a token.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    engine: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="That answers. Otherwise the fastest there is."),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that answer.")] = 1,
     decoders: Annotated[
         int | None, typer.Option(min=1, help="Processes that decode films. Otherwise one a core.")
@@ -88,6 +92,7 @@ def serve(
         host=host,
         port=port,
         limits=limits,
+        engine=engine,
         audit=audit,
         token=_token(token_file),
         report=report,

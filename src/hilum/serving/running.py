@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from hilum.bundle import NOT_A_DEVICE, Bundle
-from hilum.engines import Engine, open_engine
+from hilum.engines import open_engine
 from hilum.errors import HilumError
 from hilum.foreign import open_model
 from hilum.serving.audit import Audit
@@ -71,7 +71,7 @@ def serve(
     service = Service(
         bundle,
         settings.limits,
-        engine=lambda bundle: _engine(bundle, settings.threads),
+        engine=lambda bundle: open_engine(bundle, settings.engine, threads=settings.threads),
         record=_record(settings.audit),
         watch=metrics,
     )
@@ -179,10 +179,6 @@ async def _run(
 def refuse_dumps() -> None:
     """Write no memory to the disk should this process crash: it holds films."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _engine(bundle: Bundle, threads: int | None) -> Engine:
-    return open_engine(bundle, threads=threads)
 
 
 def _record(folder: Path | None) -> Callable[[Bundle], Record] | None:

@@ -26,7 +26,8 @@ BACKLOG = 2048
 class Settings:
     """What `hilum serve` was asked for.
 
-    threads: that the engine computes with; None: as many as it likes
+    engine: that answers, by its name; None: the fastest there is
+    threads: that it computes with; None: as many as it likes
     audit: folder of the record of all answers; None keeps none
     report: HTML that `/v1/bundle/report` shows
     level: of the log, such as "info"
@@ -37,6 +38,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     limits: Limits = field(default_factory=Limits)
+    engine: str | None = None
     threads: int | None = None
     audit: Path | None = None
     token: str | None = field(default=None, repr=False)
