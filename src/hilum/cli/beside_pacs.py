@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hilum.serving.dicom.settings import DicomPeer, DicomSettings, WebPeer
 
 _PANEL = "Beside a PACS"
-_TOKEN = "HILUM_DICOMWEB_TOKEN"
+_TOKEN = "HILUM_DICOMWEB_TOKEN"  # nosec B105 (where it is looked for)
 
 Port = Annotated[
     int | None,
