@@ -71,3 +71,8 @@ def test_an_age_outside_that_of_the_training_films_is_warned_of(small_bundle: Bu
     assert ages_of(small_bundle) is None
     (unknown,) = Answerer(small_bundle).answer([film(small_bundle, "054Y")])
     assert not any("age" in warning for warning in unknown.warnings)
+
+
+def test_a_probability_that_nobody_calibrated_is_not_called_so() -> None:
+    said = in_words("Pneumonia", 0.8, True, POINT, None, calibrated=False)
+    assert said.startswith("Pneumonia called present: probability 0.800,")

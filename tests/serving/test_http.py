@@ -431,3 +431,13 @@ def test_openapi_tells_every_refusal_and_an_example(client: TestClient) -> None:
     Said.model_validate(predict["responses"]["200"]["content"]["application/json"]["example"])
     assert set(predict["requestBody"]["content"]) >= {"multipart/form-data", "application/dicom"}
     assert "Problem" in told["components"]["schemas"]
+
+
+def test_a_classifier_without_maps_says_so_and_answers_all_the_same(
+    client: TestClient, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with service.line() as line:
+        monkeypatch.setattr(line.answerer, "_head", None)
+        response = client.post("/v1/explain", content=png(), headers={"content-type": "image/png"})
+        refusal(response, 404, "no-map")
+        assert post(client, png()).status_code == 200

@@ -82,9 +82,15 @@ class Answerer:
     def engine(self) -> str:
         return self.predictor.engine.name
 
-    def _read_head(self) -> tuple[Head, Grid] | BundleError:
-        """What maps are made of. Read here: the folder may hold another bundle when one is asked
-        for.
+    @property
+    def has_maps(self) -> bool:
+        """Whether `map_of` has one to give."""
+        return self._head is not None
+
+    def _read_head(self) -> tuple[Head, Grid] | None:
+        """What maps are made of, None where the head is not one layer on pooled features.
+
+        Read at the start: the folder may hold another bundle by the time that a map is asked for.
         """
         side = self.bundle.manifest.engine.input_size
         network = self.predictor.engine(np.zeros((1, 1, side, side), np.float32))
@@ -92,8 +98,8 @@ class Answerer:
         try:
             head = head_of(self.bundle, channels)
             return head, placed(grid_of_engine(self.bundle.engine), side, rows)
-        except BundleError as error:  # told to who asks for a map
-            return error
+        except BundleError:
+            return None
 
     def answer(self, films: Sequence[Film]) -> list[FilmAnswer]:
         """Answers in the films' order. films: at least one."""
@@ -138,7 +144,14 @@ class Answerer:
             threshold,
             self.bundle.manifest.deployed,
             refer,
-            in_words(finding, prob, present, self._points[finding], refer),
+            in_words(
+                finding,
+                prob,
+                present,
+                self._points[finding],
+                refer,
+                calibrated=not self.bundle.foreign,
+            ),
         )
 
     def _more_warnings(self, facts: Facts) -> tuple[str, ...]:
@@ -160,8 +173,8 @@ class Answerer:
         The picture is at most PICTURE_SIDE pixels long. NaN where the network saw nothing. Raises
         BundleError where the head is not one layer on pooled features.
         """
-        if isinstance(self._head, BundleError):
-            raise self._head
+        if self._head is None:
+            raise BundleError(self.bundle.manifest.name, "does not pool one map for its answer")
         collector = GradCam(self.bundle, 1, *self._head)
         collector(answer.raw)
         saliency = collector.saliency()
@@ -181,14 +194,24 @@ def ages_of(bundle: Bundle) -> tuple[float, float] | None:
 
 
 def in_words(
-    finding: str, prob: float, present: bool, point: OperatingPoint, refer: str | None
+    finding: str,
+    prob: float,
+    present: bool,
+    point: OperatingPoint,
+    refer: str | None,
+    *,
+    calibrated: bool = True,
 ) -> str:
-    """The answer as a sentence: what was found and how far the point is known, or why withheld."""
+    """The answer as a sentence: what was found and how far the point is known, or why withheld.
+
+    calibrated: the probability is; another maker's is as the model gives it
+    """
     if refer is not None:
         return f"No answer is given: {REASONS[refer]}."
     side = "at or above" if present else "below"
+    probability = "calibrated probability" if calibrated else "probability"
     called = (
-        f"{finding} called {'present' if present else 'absent'}: calibrated probability "
+        f"{finding} called {'present' if present else 'absent'}: {probability} "
         f"{_three_digits(prob)}, {side} the operating point {_three_digits(point.threshold)}"
     )
     known, films = (

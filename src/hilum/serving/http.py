@@ -27,6 +27,7 @@ from hilum.serving.line import Content, Line
 from hilum.serving.metrics import CONTENT_TYPE, Metrics
 from hilum.serving.rejection import Kind, Rejected
 from hilum.serving.schemas import (
+    EXPLAINED,
     PNG,
     PREDICTED,
     Described,
@@ -92,12 +93,14 @@ def _films(app: FastAPI, service: Service) -> None:
         finally:
             upload.close()
 
-    @app.post("/v1/explain", responses=PNG, openapi_extra=body(several=False, finding=True))
+    @app.post("/v1/explain", responses=EXPLAINED, openapi_extra=body(several=False, finding=True))
     async def explain(request: Request, finding: str | None = None) -> Response:
         """What speaks for a finding (red) and against it (blue), to be laid over the picture."""
         upload = await _take(request, service, 1)
         try:
             with service.line() as line:
+                if not line.answerer.has_maps:
+                    raise Rejected(Kind.NO_MAP, "no map: it does not pool one map for its answer")
                 chosen = upload.fields.get("finding", finding) or line.bundle.findings[0]
                 if chosen not in line.bundle.findings:
                     known = ", ".join(line.bundle.findings)

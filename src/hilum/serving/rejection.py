@@ -8,6 +8,7 @@ from enum import Enum
 class Kind(Enum):
     """The kinds of refusal: its name on the wire, and the HTTP status that goes with it."""
 
+    NO_MAP = ("no-map", 404)
     UNREADABLE = ("unreadable-film", 422)
     TOO_LARGE = ("too-large", 413)
     UNSUPPORTED = ("unsupported-media", 415)

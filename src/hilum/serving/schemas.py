@@ -187,6 +187,7 @@ _MEANINGS = {
     Kind.SLOW: "The body did not come in time.",
     Kind.TOO_LARGE: "A film, the body, or the number of films is above the limit.",
     Kind.UNSUPPORTED: "A content type that is not taken.",
+    Kind.NO_MAP: "The classifier makes its answer in a way that has no map.",
     Kind.UNREADABLE: "The film cannot be read as a radiograph.",
     Kind.BUSY: "Too many films are waiting, or the service is ending. Come again.",
     Kind.TIMED_OUT: "No answer in time.",
@@ -210,7 +211,7 @@ def refusals(*kinds: Kind) -> _Responses:
     return told
 
 
-OF_FILMS = refusals(*(kind for kind in Kind if kind is not Kind.FAILED))
+OF_FILMS = refusals(*(kind for kind in Kind if kind not in (Kind.FAILED, Kind.NO_MAP)))
 PREDICTED: _Responses = {
     200: {
         "model": Said,
@@ -222,6 +223,7 @@ PNG: _Responses = {
     200: {"description": "A PNG.", "content": {"image/png": {"schema": _BINARY}}},
     **OF_FILMS,
 }
+EXPLAINED: _Responses = {**PNG, 404: refusals(Kind.NO_MAP)[404]}
 
 
 def completed(schema: dict[str, Any]) -> dict[str, Any]:

@@ -78,9 +78,11 @@ function scale(said, limits) {
     band.style.width = share(between[1] - between[0]);
     parts.push(band);
   }
-  const words = `Calibrated probability ${prob} on a scale from 0 to 1${said.refer ? ", withheld as an answer" : ""}. Operating point ${point}.`;
+  // Another maker's model gives a probability that nobody here has calibrated; the sentence says which.
+  const name = said.refer || said.wording.includes("calibrated") ? "Calibrated probability" : "Probability";
+  const words = `${name} ${prob} on a scale from 0 to 1${said.refer ? ", withheld as an answer" : ""}. Operating point ${point}.`;
   return el("div", { class: `scale${said.refer ? " subdued" : ""}` },
-    el("p", { class: "prob" }, el("span", { class: "prob-name" }, said.refer ? "Probability, withheld" : "Calibrated probability"), " ", el("b", { "data-probability": said.probability }, prob)),
+    el("p", { class: "prob" }, el("span", { class: "prob-name" }, said.refer ? "Probability, withheld" : name), " ", el("b", { "data-probability": said.probability }, prob)),
     el("div", { class: "drawn", role: "img", "aria-label": words },
       el("div", { class: "track" }, parts),
       placed("marker", said.probability),
