@@ -218,8 +218,7 @@ def test_the_bundle_at_work_answers_all_when_its_folder_is_gone(
 def test_every_film_is_on_record_once_for_what_it_was_asked(
     small_bundle: Bundle, tmp_path: Path
 ) -> None:
-    limits = replace(LIMITS, deadline=1.0)
-    service = Service(small_bundle, limits, record=lambda _: Audit(tmp_path), watch=Metrics())
+    service = Service(small_bundle, LIMITS, record=lambda _: Audit(tmp_path), watch=Metrics())
     client = client_of(service, Door())
     try:
         assert post(client, png()).status_code == 200
@@ -233,12 +232,14 @@ def test_every_film_is_on_record_once_for_what_it_was_asked(
                 return answer(films)
 
             patch.setattr(line.answerer, "answer", late)
+            patch.setattr(service, "limits", replace(LIMITS, deadline=1.0))
             refusal(post(client, png()), 504, "timed-out")
 
             def broken(_: object) -> None:
                 raise ValueError
 
             patch.setattr(line.answerer, "answer", broken)
+            patch.setattr(service, "limits", LIMITS)
             refusal(post(client, png()), 500, "internal-error")
             # Too late only when it is already on record: by this much nobody can know before.
             done: Future[Any] = Future()
