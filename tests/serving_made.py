@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -9,10 +10,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from typing import Any, TypeVar
 
 import httpx
 import numpy as np
@@ -22,6 +25,7 @@ from PIL import Image
 from hilum.data.preprocessing import Resize
 from hilum.recipe import ReadingPart
 
+_T = TypeVar("_T")
 READING, STEPS = ReadingPart(), (Resize(height=32, width=32),)
 
 
@@ -105,6 +109,12 @@ def refused(*arguments: str | Path, env: dict[str, str] | None = None) -> tuple[
         env=os.environ | (env or {}),
     )
     return done.returncode, done.stderr
+
+
+def done(work: Coroutine[Any, Any, _T]) -> _T:
+    """What it comes to, in a thread of its own: the browser's tests keep a loop in theirs."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
 
 
 def eventually(true: object, seconds: float = 10) -> None:

