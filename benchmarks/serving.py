@@ -111,7 +111,7 @@ def _throughput(load: _Load, bundle: Path, films: Path, seconds: float, rounds: 
     print(
         f"p99 {p99:.0f} ms, {p99 / batch_ms:.1f} times a batch of {len(batch)} ({batch_ms:.0f} ms)"
     )
-    print(f"not 2xx: {sum(each['not_2xx'] for each in served)}, {load.decoders()}")
+    print(f"not 2xx: {sum(each['not_2xx'] for each in served)}")
 
 
 def _overload(load: _Load, url: str, films: Path) -> None:
