@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,16 @@ import pytest
 from hilum.bundle import Bundle
 from hilum.data.cohort import Cohort
 from made import small_recipe, write_npz
+
+_CHROMIUM = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -59,3 +71,24 @@ def small_bundle(small_cohort: Cohort, tmp_path_factory: pytest.TempPathFactory)
     # A network that says the same of every film would let any test of its answers pass.
     assert np.ptp(predict(bundle, small_cohort).logit("Pneumonia")) > 0.5
     return bundle
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Debian's Chromium. Of a module: Playwright's loop runs for as long as it is there, and there
+    can be but one in a thread.
+    """
+    executable = shutil.which("chromium")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        executable = None
+    if executable is None:
+        message = "no chromium, or no playwright, on this machine"
+        if os.environ.get("HILUM_REQUIRE_BROWSER"):
+            pytest.fail(message)
+        pytest.skip(message)
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=executable, args=[*_CHROMIUM])
+        yield started
+        started.close()

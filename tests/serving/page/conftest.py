@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,36 +17,8 @@ from hilum.serving.http import create_app
 from serving.page.visiting import Gate, Site, Visit, dicom_of, phantom, png
 from together import free_port
 
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    executable = shutil.which("chromium")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        executable = None
-    if executable is None:
-        message = "no chromium, or no playwright, on this machine"
-        if os.environ.get("HILUM_REQUIRE_BROWSER"):
-            pytest.fail(message)
-        pytest.skip(message)
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=executable, args=[*ARGUMENTS])
-        yield started
-        started.close()
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def served(browser: Any, small_bundle: Bundle) -> Iterator[Site]:
     gate = Gate(create_app(small_bundle))
     port = free_port()
@@ -95,7 +65,7 @@ def visit(browser: Any, site: Site) -> Iterator[Callable[..., Visit]]:
         context.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def known(served: Site, small_npz: Path) -> dict[str, bytes]:
     """A film that is called present and one that is called absent, by those words."""
     films: dict[str, bytes] = {}
@@ -109,7 +79,7 @@ def known(served: Site, small_npz: Path) -> dict[str, bytes]:
     pytest.fail(f"the small bundle calls no film { ({'present', 'absent'} - set(films)) }")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def strange(served: Site) -> bytes:
     """A DICOM film of 12 bits that is referred: the small bundle was made from noise."""
     ramp_hw = np.add.outer(np.linspace(0, 0.5, 200), np.linspace(0, 0.5, 200))
