@@ -490,6 +490,17 @@ def bundle_draft(target: Path) -> Iterator[Path]:
 
     Raises OutputError when the folder cannot be written or the disk is full.
     """
+    remedy = "name a folder that you may write to, on a disk with room"
+    with folder_draft(target, "the bundle", remedy) as draft:
+        yield draft
+
+
+@contextmanager
+def folder_draft(target: Path, what: str, remedy: str) -> Iterator[Path]:
+    """A temporary folder beside `target`, gone at the end unless it was renamed.
+
+    what, remedy: of the OutputError where it cannot be written or the disk is full
+    """
     draft = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -498,9 +509,7 @@ def bundle_draft(target: Path) -> Iterator[Path]:
         yield draft
     except OSError as error:
         raise OutputError(
-            target,
-            f"the bundle cannot be written ({error.strerror or error})",
-            remedy="name a folder that you may write to, on a disk with room",
+            target, f"{what} cannot be written ({error.strerror or error})", remedy=remedy
         ) from error
     finally:
         if draft is not None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,9 +17,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hilum.bundle import Bundle, seal_of, sha256_of, verified
+from hilum.bundle import Bundle, folder_draft, seal_of, sha256_of, verified
 from hilum.engines.running import Runtime
-from hilum.errors import BundleError, OutputError
+from hilum.errors import BundleError
 
 SCHEMA = 1
 FOLDER = "engines"
@@ -189,23 +188,13 @@ def engine_draft(bundle: Bundle, name: str) -> Iterator[Path]:
     Raises OutputError when the bundle cannot be written or the disk is full.
     """
     target = bundle.folder / FOLDER / name
-    draft = None
+    remedy = "copy the bundle to a disk with room, where you may write"
     try:
-        target.parent.mkdir(exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".part", dir=target.parent))
-        draft.chmod(0o755)
-        yield draft
-    except OSError as error:
-        raise OutputError(
-            target,
-            f"the engine cannot be written ({error.strerror or error})",
-            remedy="copy the bundle to a disk with room, where you may write",
-        ) from error
+        with folder_draft(target, "the engine", remedy) as draft:
+            yield draft
     finally:
-        if draft is not None:
-            shutil.rmtree(draft, ignore_errors=True)
-            if not any(target.parent.iterdir()):
-                target.parent.rmdir()
+        if target.parent.is_dir() and not any(target.parent.iterdir()):
+            target.parent.rmdir()
 
 
 def seal_engine(draft: Path, bundle: Bundle, record: Record) -> Exported:

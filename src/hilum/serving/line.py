@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,15 +117,6 @@ class Line:
     def map_of(self, answer: FilmAnswer, finding: str) -> Future[NDArray[np.float32]]:
         """Have a map made of an answer of this line."""
         return self._threads.submit(lambda: self.answerer.map_of(answer, finding))
-
-    @contextmanager
-    def used(self) -> Iterator[Line]:
-        """While it is used it goes on, even should another have taken its place."""
-        self.enter()
-        try:
-            yield self
-        finally:
-            self.leave()
 
     def enter(self) -> None:
         with self._lock:
