@@ -4,13 +4,15 @@ Figures are made by the verbs that evaluate; here they are read, set out and wri
 """
 
 from hilum.card.front_matter import without_front_matter
-from hilum.card.results import Results, read_results
+from hilum.card.reading import read_evaluation, read_results
+from hilum.card.results import Results
 from hilum.card.writing import card_text, first_card, write_card
 
 __all__ = [
     "Results",
     "card_text",
     "first_card",
+    "read_evaluation",
     "read_results",
     "without_front_matter",
     "write_card",
