@@ -100,7 +100,7 @@ def _protocol(subject: Subject, results: Results) -> Lines:
         training = (
             "**Training.** The recipe stands in `bundle.json`; what of it changes is written down "
             "before test is opened, and chosen on tune or folds alone: "
-            f"{of('train recipe.toml --select --out models/next')}"
+            f"{of('train recipe.toml --select robust --out models/next')}"
         )
     return [
         data,

@@ -9,7 +9,16 @@ from collections.abc import Iterator
 
 from hilum.abstention import REASONS
 from hilum.card.markdown import Lines, bullets, cell, plain, table
-from hilum.card.results import Condition, Evaluated, Explained, Novelty, Referral, Results, Stress
+from hilum.card.results import (
+    Condition,
+    Evaluated,
+    Explained,
+    Novelty,
+    Outliers,
+    Referral,
+    Results,
+    Stress,
+)
 from hilum.card.subject import Subject
 
 WORST = 5  # conditions that are named
@@ -125,16 +134,31 @@ def _referred(each: Evaluated, finding: str, found: Referral) -> str:
 def _novelty(found: Novelty) -> Iterator[str]:
     yield (
         f"Of {found.n:,} films of {plain(found.source)} it refuses "
-        f"{cell(found.false_refusals.get('either'))} that it should answer. Of "
-        f"{len(found.kinds)} kinds of other images these slip through most:"
+        f"{cell(found.false_refusals.get('either'))} that it should answer."
     )
     yield ""
-    kinds = sorted(found.kinds, key=lambda kind: kind.refused.value or 0.0)
+    by_share = sorted(found.kinds, key=lambda kind: kind.refused.value or 0.0)
+    spoilt = [kind for kind in by_share if kind.group == "corrupted"]
+    if spoilt:
+        yield (
+            "Of chest films spoilt by faults of severity 5 it refuses between "
+            f"{cell(spoilt[0].refused)} ({_named(spoilt[0])}) and {cell(spoilt[-1].refused)} "
+            f"({_named(spoilt[-1])}); the others are answered."
+        )
+        yield ""
+    kinds = [kind for kind in by_share if kind.group != "corrupted"]
+    if kinds:
+        yield f"Of {len(kinds)} kinds of other images these slip through most:"
+        yield ""
     yield from table(
         ("kind", "images", "refused"),
-        ((plain(kind.name.replace("_", " ")), f"{kind.n:,}", cell(kind.refused))
+        ((_named(kind), f"{kind.n:,}", cell(kind.refused))
          for kind in kinds[:LEAST]),
     )  # fmt: skip
+
+
+def _named(kind: Outliers) -> str:
+    return plain(kind.name.replace("_", " "))
 
 
 def shortcuts(subject: Subject, results: Results) -> Lines:

@@ -50,9 +50,10 @@ class Stress(Read):
 
 
 class Outliers(Read):
-    """One kind of image that is no film to answer."""
+    """One kind of image that is no film to answer. group: "corrupted" are such films, spoilt."""
 
     name: str
+    group: str
     n: int
     refused: Estimate
 
