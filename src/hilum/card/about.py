@@ -103,8 +103,7 @@ def population(subject: Subject) -> Lines:
     if not subject.roles:
         return [
             *lines,
-            f"From {plain(manifest.source)}. Which images those were, and of whom, its makers do "
-            "not say.",
+            f"From {plain(manifest.source)}. Of which images, and of whom, is not on record.",
             "",
         ]
     lines += [f"{plain(manifest.source)} ({plain(manifest.licence or 'licence unknown')}).", ""]

@@ -117,7 +117,8 @@ def _protocol(subject: Subject, results: Results) -> Lines:
         "**Letting in, and the way back.** The old bundle is kept, whole and with its digest. The "
         "new one takes its place in the folder that is served, and SIGHUP swaps it in without a "
         "lost request; a damaged one is refused. The way back is the same: the old folder in its "
-        "place, and SIGHUP. For the first days both answer, and a reader sees where they differ.",
+        "place, and SIGHUP. For the first days the old one may answer beside it, at another port, "
+        "to see where they differ.",
         "",
         "**Trace.** Every opening of test stands in the bundle's ledger (`openings.jsonl`), every "
         "answer in the service's record with the digest of the bundle that gave it "
