@@ -23,8 +23,10 @@ def test_each_folder_is_known_by_its_files(tmp_path: Path) -> None:
     assert evaluated.referrals["Pneumonia"].answered.figures["coverage"].value == 0.8
     assert [each.corruption for each in found.stress[0].conditions][1] == "blur"
     assert found.novelty[0].kinds[0].name == "hips"
-    assert found.explained[0].probes is not None
-    assert found.explained[0].checks is not None
+    probed, asked = found.explained
+    assert (probed.checks, asked.probes) == (None, None)
+    assert probed.probes is not None
+    assert asked.checks is not None
     ((site, evaluation),) = found.sites
     assert site.name == "site_b"
     assert evaluation is not None
@@ -56,6 +58,20 @@ def test_the_same_thing_twice_is_refused(tmp_path: Path) -> None:
     again = shutil.copytree(first, tmp_path / "again")
     with pytest.raises(EvaluationError, match="a second result for pneumoniamnist, test"):
         read_results([first, again], DIGEST)
+
+
+def test_shortcuts_and_sanity_may_come_from_a_folder_each(tmp_path: Path) -> None:
+    *_, explained, _ = write_results(tmp_path, DIGEST)
+    sanity = Path(shutil.copytree(explained, tmp_path / "sanity"))
+    (explained / "sanity.json").unlink()
+    (sanity / "shortcuts.json").unlink()
+    assert len(read_results([explained, sanity], DIGEST).explained) == 2
+    shutil.copytree(sanity, tmp_path / "maps").joinpath("sanity.json").unlink()
+    with pytest.raises(EvaluationError, match=r"maps alone: .* --shortcuts or --sanity"):
+        read_results([tmp_path / "maps"], DIGEST)
+    shutil.copy(explained / "shortcuts.json", sanity)
+    with pytest.raises(EvaluationError, match="a second result for shortcuts, pneumoniamnist"):
+        read_results([explained, sanity], DIGEST)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 2}', "\udcff"])

@@ -12,6 +12,8 @@ import pytest
 from cards import made_bundle, write_results
 from hilum.bundle import CARD, load_bundle
 from hilum.cli import run
+from hilum.foreign import open_model
+from others import PROBABILITY, Net, write_onnx, write_toml
 
 Captured = pytest.CaptureFixture[str]
 
@@ -105,3 +107,24 @@ def test_results_of_another_bundle_leave_the_card_as_it_was(
     assert code == 2
     assert "is of the bundle ffffffffffff…" in said
     assert (bundle.folder / CARD).read_bytes() == before
+
+
+def test_a_model_made_elsewhere_has_a_card_that_claims_nothing_for_its_makers(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    model = write_onnx(tmp_path / "m.onnx", Net.random(1, 1), ends=["Relu", "Neg", "Sigmoid"])
+    write_toml(model, PROBABILITY + 'trained_on = "their films"\n')
+    code, said = told(capsys, model)
+    assert code == 2
+    assert "has no folder of its own; name a file with --out" in said
+    out = tmp_path / "card.md"
+    digest = open_model(model).digest
+    folder, *_ = write_results(tmp_path / "results", digest)
+    assert told(capsys, model, "--from", folder, "--out", out)[0] == 0
+    card = out.read_text()
+    assert "## How it did, pneumoniamnist, role test" in card
+    assert "| Made | elsewhere, from their films |" in card
+    assert "Of which images, and of whom, is not on record" in card
+    assert "## Stated by its makers: Pneumonia" in card
+    assert "the same recipe on more" not in card
+    assert "Pneumonia: AUROC |" in card  # a limit

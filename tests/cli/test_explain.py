@@ -75,7 +75,6 @@ def test_what_a_method_did_not_stand_is_kept_and_stands_beside_its_maps(
         "insertion", "labels shuffled",
     ]  # fmt: skip
     (of_card,) = read_results([out], small_bundle.digest).explained
-    assert of_card.probes is None
     assert [check.question for check in of_card.checks or ()] == questions
     with Image.open(out / "sanity.png") as picture:
         assert np.asarray(picture.convert("L")).std() > 10

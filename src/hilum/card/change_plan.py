@@ -199,7 +199,7 @@ def _alarms(subject: Subject, results: Results) -> Iterator[str]:
 
 
 def _impact(subject: Subject, results: Results) -> Lines:
-    found = None if subject.foreign else results.of_test(subject.manifest.source)
+    found = results.of(subject.own)
     lines = [
         "**Another point**: fewer missed are paid for with more false alarms. On test:"
         if found

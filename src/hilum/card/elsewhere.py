@@ -19,7 +19,7 @@ SHOWN = (
 def elsewhere(subject: Subject, results: Results) -> Lines:
     """Validations, then evaluations on anything but the bundle's own test films."""
     lines = ["## On other people's patients", ""]
-    own = None if subject.foreign else results.of_test(subject.manifest.source)
+    own = results.of(subject.own)
     others = [each.evaluation for each in results.evaluated if each is not own]
     if not results.sites and not others:
         line = "validate NAME --on folder:local.csv --out validated"

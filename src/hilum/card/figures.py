@@ -32,16 +32,16 @@ ADJUSTED = 0.05  # below it a gap is named
 
 def on_test(subject: Subject, results: Results) -> Lines:
     """Figures on the test role of the bundle's own source, with their intervals."""
-    lines = ["## How it did on its own test films", ""]
-    found = None if subject.foreign else results.of_test(subject.manifest.source)
+    found = results.of(subject.own)
     if found is None:
-        lines += (
-            ["Which films those were, its makers do not say: see the films of others below.", ""]
-            if subject.foreign
-            else [subject.not_given("Not evaluated", "evaluate NAME --out evaluated"), ""]
-        )
+        lines = [subject.not_given("Not evaluated", "evaluate NAME --out evaluated"), ""]
     else:
-        lines += figures_of(found.evaluation)
+        lines = figures_of(found.evaluation)
+    title = "How it did on its own test films"
+    if subject.foreign:
+        on = f", {found.evaluation.source}, role {found.evaluation.role}" if found else ""
+        title = f"How it did{plain(on)}"
+    lines = [f"## {title}", "", *lines]
     return [*lines, *_openings(subject), *_on_used_roles(subject)]
 
 
@@ -177,7 +177,7 @@ def _gaps(breakdown: Subgrouping) -> str:
 def fixed(subject: Subject, results: Results) -> Lines:
     """Calibrator, operating points and limits of prediction sets, by finding."""
     lines = []
-    found = None if subject.foreign else results.of_test(subject.manifest.source)
+    found = results.of(subject.own)
     for finding in subject.manifest.findings:
         title = "Stated by its makers" if subject.foreign else "Fixed on calibrate"
         lines += [f"## {title}: {plain(finding)}", "", *_fixed(subject, finding, found)]

@@ -16,9 +16,11 @@ def in_short(subject: Subject, results: Results) -> Lines:
 
 
 def _told(subject: Subject, results: Results) -> Iterator[str]:
-    own = None if subject.foreign else results.of_test(subject.manifest.source)
+    own = results.of(subject.own)
     if own is not None:
-        yield from _figures("Its own test films", own.evaluation)
+        named = f"{plain(own.evaluation.source)}, role {own.evaluation.role}"
+        where = named if subject.foreign else "Its own test films"
+        yield from _figures(where, own.evaluation)
     for site, evaluation in results.sites:
         if evaluation is not None:
             yield from _figures(plain(site.name), evaluation)
@@ -39,14 +41,14 @@ def _told(subject: Subject, results: Results) -> Iterator[str]:
     missing = [
         name
         for name, found_of in (
-            ("its own test films", own),
+            ("any film" if subject.foreign else "its own test films", own),
             ("corrupted films", results.stress),
             ("images that are no chest film", results.novelty),
             ("shortcuts", [each for each in results.explained if each.probes is not None]),
             ("the sanity of its maps", [e for e in results.explained if e.checks is not None]),
             ("films of other places", results.sites),
         )
-        if not found_of and not (subject.foreign and name == "its own test films")
+        if not found_of
     ]
     if missing:
         yield f"**Not looked at**, as far as this card was told: {', '.join(missing)}."

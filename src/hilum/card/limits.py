@@ -43,7 +43,7 @@ class Limit:
 
 def limits(subject: Subject, results: Results) -> Iterator[Limit]:
     """Every figure of what was given that a changed version is held to."""
-    found = None if subject.foreign else results.of_test(subject.manifest.source)
+    found = results.of(subject.own)
     for finding in subject.manifest.findings:
         if found is not None and finding in found.evaluation.figures:
             evaluation = found.evaluation

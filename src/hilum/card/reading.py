@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -71,9 +72,7 @@ def read_results(folders: Iterable[Path], digest: str) -> Results:
             stress, file, _own(file, Stress, digest), lambda e: (e.family, e.source)
         ),
         NOVELTY: lambda file: _add(novelty, file, _own(file, Novelty, digest), lambda e: e.source),
-        EXPLANATION: lambda file: _add(
-            explained, file, _explained(file, digest), lambda e: (e.method, e.source)
-        ),
+        EXPLANATION: lambda file: _add_parts(explained, file, _explained(file, digest)),
         VALIDATION: lambda file: notes.extend(_sites(file, digest, sites)),
     }
     for folder in folders:
@@ -112,6 +111,22 @@ def _add(known: dict[Key, Value], file: Path, value: Value, key_of: Callable[[Va
             file, f"a second result for {told}", expected="one", remedy="leave one of them out"
         )
     known[key] = value
+
+
+def _add_parts(known: dict[tuple[str, str], Explained], file: Path, found: Explained) -> None:
+    """Add probes and checks one by one: they may come from a folder each."""
+    if found.probes is None and found.checks is None:
+        raise EvaluationError(
+            file,
+            "maps alone: nothing of them stands on a card",
+            remedy="explain with --shortcuts or --sanity, or leave the folder out",
+        )
+    if found.probes is not None:
+        part = replace(found, checks=None)
+        _add(known, file, part, lambda each: ("shortcuts", each.source))
+    if found.checks is not None:
+        part = replace(found, probes=None)
+        _add(known, file, part, lambda each: (f"sanity of {each.method}", each.source))
 
 
 def _of_images(evaluation: Evaluation) -> tuple[str, str]:

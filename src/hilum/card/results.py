@@ -200,9 +200,12 @@ class Results:
     sites: tuple[tuple[Site, Evaluation | None], ...] = ()
     notes: tuple[str, ...] = ()
 
-    def of_test(self, source: str) -> Evaluated | None:
-        """The evaluation on the test role of the bundle's own source."""
+    def of(self, own: str | None) -> Evaluated | None:
+        """The evaluation that stands first: on the test role of the bundle's own source.
+
+        own: that source; None, and the first that was given, where nobody names it
+        """
         for each in self.evaluated:
-            if (each.evaluation.source, each.evaluation.role) == (source, "test"):
+            if own is None or (each.evaluation.source, each.evaluation.role) == (own, "test"):
                 return each
         return None

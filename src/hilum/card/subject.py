@@ -34,6 +34,11 @@ class Subject:
         return FOREIGN in self.manifest.recipe
 
     @property
+    def own(self) -> str | None:
+        """The source whose test films are its own; None where its makers do not name them."""
+        return None if self.foreign else self.manifest.source
+
+    @property
     def roles(self) -> Mapping[str, Mapping[str, Any]]:
         """By role, how many images of which kind; empty for what others made."""
         roles: Mapping[str, Mapping[str, Any]] = self.manifest.roles.get("roles", {})
