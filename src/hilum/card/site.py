@@ -24,7 +24,7 @@ def before_use(subject: Subject) -> Lines:
                 f"[ ] See that it is whole and the one of this card: {of('bundle verify NAME')}",
                 "[ ] Look at the films before the figures: "
                 f"{of('data check folder:local.csv --out check')}",
-                "[ ] Validate it as it is, by site, view, age and sex: "
+                "[ ] Validate it as it is, by site, sex and age: "
                 + of(
                     "validate NAME --on folder:local.csv --group site --group sex "
                     "--group age:18,40,65 --out validated"
