@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -42,6 +42,7 @@ CHECKS = "sanity.jsonl"
 WEIGHTS = "weights.safetensors"
 ENGINE = "openvino/model.xml"
 SEEN = "seen.parquet"
+CARD = "card.md"  # beside what is digested, as it tells of figures that come later
 ABSTENTION = "abstention.safetensors"
 FOREIGN = "foreign"  # in the recipe of a model that others made: what is stated of it
 
@@ -190,6 +191,19 @@ class Bundle:
     def read(self, name: str) -> bytes:
         """One of the bundle's files, held against its digest. Raises BundleError: not as it was."""
         return verified(self.folder / name, self.manifest.files[name])
+
+    def card(self) -> bytes | None:
+        """The model card; None without one, and where `card.md` tells of another bundle.
+
+        Raises BundleError where an earlier version digested it and it is not as it was.
+        """
+        if CARD in self.manifest.files:
+            return self.read(CARD)
+        try:
+            text = (self.folder / CARD).read_bytes()
+        except OSError:
+            return None
+        return text if self.digest.encode() in text else None
 
     def calibrator(self, finding: str) -> Calibrator:
         """What turns the finding's raw logit into a probability."""
@@ -546,22 +560,34 @@ def folder_draft(target: Path, what: str, remedy: str) -> Iterator[Path]:
             shutil.rmtree(draft, ignore_errors=True)
 
 
-def seal_bundle(draft: Path, target: Path, manifest: Manifest) -> Bundle:
+def seal_bundle(
+    draft: Path,
+    target: Path,
+    manifest: Manifest,
+    *,
+    card: Callable[[Manifest, str], str] | None = None,
+) -> Bundle:
     """Digest every file of the draft, write `bundle.json`, and put the draft in place.
 
+    card: what `card.md` says, from the manifest as it is written and the bundle's digest; it is the
+        one file of the draft that has no digest itself
     An earlier bundle at `target` is replaced whole; anything else there is refused.
     """
     files = {}
     for each in sorted(draft.rglob("*")):
         if each.is_file():
             each.chmod(0o644)  # safetensors writes for its owner alone; a container is another
-            files[each.relative_to(draft).as_posix()] = sha256_of(each)
-    values = manifest.model_copy(update={"files": files}).model_dump(mode="json")
+            if each != draft / CARD:
+                files[each.relative_to(draft).as_posix()] = sha256_of(each)
+    manifest = manifest.model_copy(update={"files": files})
+    values = manifest.model_dump(mode="json")
     values["digest"] = seal_of(values)
     with (draft / MANIFEST).open("w", encoding="utf-8") as file:
         json.dump(values, file, indent=1)
         file.flush()
         os.fsync(file.fileno())
+    if card is not None:
+        (draft / CARD).write_text(card(manifest, sha256_of(draft / MANIFEST)), encoding="utf-8")
     if target.exists():
         refuse_foreign_folder(target)
         # Two renames, since a folder cannot be renamed over one with files in it.

@@ -37,6 +37,7 @@ from hilum.bundle import (
     seal_bundle,
 )
 from hilum.calibration import Calibration, fit_calibration
+from hilum.card import first_card
 from hilum.data.cohort import ROLES, Cohort, Role
 from hilum.data.faults import under_faults
 from hilum.data.fingerprints import Fingerprints, fingerprints, fingerprints_for
@@ -51,7 +52,6 @@ from hilum.model.views import Network, with_views
 from hilum.predict import as_predictions, engine_logits
 from hilum.recipe import Recipe
 from hilum.training.abstaining import Kept, fit_abstention
-from hilum.training.card import model_card
 from hilum.training.engine import export_engine
 from hilum.training.loop import TrainingSet, logits
 from hilum.training.making import input_steps, make_classifier
@@ -143,9 +143,8 @@ def train(
                     "warnings": (*manifest.warnings, *told),
                 }
             )
-            (draft / "card.md").write_text(model_card(manifest), encoding="utf-8")
             run.write_done(draft)
-            bundle = seal_bundle(draft, target, manifest)
+            bundle = seal_bundle(draft, target, manifest, card=first_card)
         run.made(bundle.folder)
     shutil.rmtree(work)
     return bundle
