@@ -32,7 +32,8 @@ def test_a_shipped_bundle_is_whole_small_and_complete(name: str) -> None:
     assert bundle.stored == "float16"
     for file in (WEIGHTS, manifest.engine.file.replace(".xml", ".bin")):
         assert (bundle.folder / file).stat().st_size <= LARGEST, file
-    assert {"card.md", SEEN, ABSTENTION} <= manifest.files.keys()
+    assert {SEEN, ABSTENTION} <= manifest.files.keys()
+    assert bundle.card() is not None
     assert bundle.seen() is not None
     assert bundle.policy() is not None
     assert manifest.engine.agreement is not None
@@ -181,3 +182,13 @@ def test_an_engine_is_not_put_beside_it_and_a_copy_is_proposed(
     error = capsys.readouterr().err
     assert "no engine is put beside it" in error
     assert f"cp -r {here} my-small-64" in error
+
+
+def test_its_card_is_left_as_it_is(
+    here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (here / "card.md").read_bytes()
+    assert run(["card", "small-64"]) == 2
+    assert "ships with Hilum, and keeps its card" in capsys.readouterr().err
+    assert run(["card", "small-64", "--out", str(tmp_path / "card.md")]) == 0
+    assert (here / "card.md").read_bytes() == before

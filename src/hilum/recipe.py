@@ -62,6 +62,7 @@ class DataPart(_Part):
     uncertain: what CheXpert's -1 counts as, for every finding or finding by finding
     columns: of a folder's table, our column -> its header, such as label = "finding"
     patients: a table that tells whose film each one is, where the source does not
+    licence: under which a folder's films may be used, and whose they are, which no file there says
     phantom: which films the phantom draws
     calibrate_fraction, test_fraction: share of patients; None takes the published split, and a
         tenth and a fifth where none is published
@@ -79,6 +80,7 @@ class DataPart(_Part):
     uncertain: Uncertain | dict[str, Uncertain] = "ignore"
     columns: dict[str, str] = {}
     patients: str | None = None
+    licence: str = ""
     phantom: PhantomPart = PhantomPart()
     tune_fraction: float = Field(default=0.1, gt=0, le=0.5)
     calibrate_fraction: float | None = Field(default=None, gt=0, le=0.5)

@@ -57,6 +57,8 @@ def write_card(bundle: Bundle, results: Results, out: Path | None = None) -> Pat
         raise OutputError(
             bundle.folder, "a model made elsewhere has no folder of its own", remedy=remedy
         )
+    if bundle.shipped and out is None:
+        raise OutputError(bundle.folder, "ships with Hilum, and keeps its card", remedy=remedy)
     own = path.resolve().is_relative_to(bundle.folder.resolve())
     name = path.resolve().relative_to(bundle.folder.resolve()).as_posix() if own else ""
     if name == CARD and CARD in bundle.manifest.files:

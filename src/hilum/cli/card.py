@@ -11,7 +11,9 @@ from hilum.cli.options import Json
 
 
 def card(
-    bundle: Annotated[Path, typer.Argument(help="A bundle, or the folder that holds one.")],
+    bundle: Annotated[
+        Path, typer.Argument(help="A bundle: its folder, or one that ships by name.")
+    ],
     results: Annotated[
         list[Path] | None,
         typer.Option(

@@ -51,7 +51,7 @@ KINDS = {
     "folder": Kind(
         "folder:PATH",
         "a table of films (CSV, TSV, Parquet), a folder per class, or a folder of DICOM files",
-        ("findings", "views", "columns", "patients"),
+        ("findings", "views", "columns", "patients", "licence"),
     ),
     "shards": Kind(
         "shards:PATH|URL", "what `hilum data shard` wrote", ("findings", "views", "broken_shards")

@@ -6,6 +6,7 @@ A table is read by `film_table`; which files are films is told by `listing`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,7 @@ def folder_cohort(
         )
     else:
         cohort = _directory_cohort(path, options, reading, progress)
+    cohort = replace(cohort, licence=options.licence)
     if options.patients is not None:
         cohort = with_patients(cohort, options.patients)
     return cohort if options.views else _frontal(cohort)

@@ -20,8 +20,8 @@ from hilum.recipe import DataPart
 
 # What only some sources can be asked; the rest of DataPart is for roles and reading.
 OPTIONS = (
-    "findings", "views", "negatives", "uncertain", "columns", "patients", "phantom",
-    "broken_shards",
+    "findings", "views", "negatives", "uncertain", "columns", "patients", "licence",
+    "phantom", "broken_shards",
 )  # fmt: skip
 
 
