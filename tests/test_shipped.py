@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -93,6 +96,38 @@ def test_a_name_is_enough(here: Path, film: Path, capsys: pytest.CaptureFixture[
     assert open_model("small-64").folder == open_model("small_64").folder == here
     assert run(["predict", "small-64", str(film), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["bundle"] == load_bundle(here).digest
+
+
+def test_one_film_loads_no_more_than_it_needs(here: Path, film: Path) -> None:
+    """Both take longer to import than all the rest; an answer is promised in 5 seconds."""
+    code = (
+        "import sys; from pathlib import Path; "
+        "from hilum import shipped; from hilum.cli import run; "
+        f"shipped.FOLDER = Path({str(here.parent)!r}); code = run(['predict', 'small-64', "
+        f"{str(film)!r}]); "
+        "print(code, [m for m in ('torch', 'matplotlib', 'scipy.stats') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 []"
+
+
+def test_bundles_are_made_from_a_commit_alone(tmp_path: Path) -> None:
+    """What makes them refuses a tree whose changes stand in no commit."""
+    script = Path(__file__).parent.parent / "scripts" / "make-bundles"
+    tree = tmp_path / "tree"
+    (tree / "scripts").mkdir(parents=True)
+    shutil.copy(script, tree / "scripts")
+    subprocess.run(["git", "init", "-q", tree], check=True)
+    settings = {"HILUM_DATA": str(tmp_path), "PYTHON": sys.executable}
+    done = subprocess.run(
+        [tree / "scripts" / "make-bundles"],
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("make-bundles: the tree has changes")
 
 
 def test_a_folder_of_that_name_wins(

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression
 
 from hilum.calibration.fields import number_list
 from hilum.calibration.labelled import Floats, labelled
@@ -89,6 +88,8 @@ def fit_isotonic(logit_n: NDArray[np.floating], y_n: NDArray[np.floating]) -> Is
     scikit-learn's IsotonicRegression(out_of_bounds="clip") joins steps the same way and leaves the
     ends at 0 and 1.
     """
+    from scipy.optimize import isotonic_regression  # here, since it is slow to import
+
     logit_n, y_n = labelled(logit_n, y_n, "isotonic", fewest=FEWEST)
     level_k, inverse_n, count_k = np.unique(logit_n, return_inverse=True, return_counts=True)
     share_k = np.bincount(inverse_n, weights=y_n) / count_k

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.special import expit
 
 from hilum.calibration.calibrators import deal_folds, held_out_losses
@@ -46,6 +45,8 @@ def fit_intercept(logit_n: NDArray[np.floating], y_n: NDArray[np.floating]) -> P
     finding say that it is rare. Raises EvaluationError without any label.
     Source: Steyerberg et al. 2004 (recalibration in the large); Platt 1999 (smoothing).
     """
+    from scipy.optimize import brentq  # here, since it is slow to import
+
     logit_n, y_n = labelled(logit_n, y_n, "intercept", fewest=0)
     if not len(y_n):
         raise EvaluationError("intercept", "no image has a label", expected="one or more")

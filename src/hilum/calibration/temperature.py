@@ -11,7 +11,6 @@ from math import exp, isfinite, log
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from scipy.special import expit
 
 from hilum.calibration.fields import numbers
@@ -68,6 +67,8 @@ def fit_temperature(logit_n: NDArray[np.floating], y_n: NDArray[np.floating]) ->
     Raises EvaluationError when n = 0, a class is missing, or a logit is not finite.
     Source: Guo et al. 2017, section 4.2; the loss is convex in 1/T, so unimodal in log T.
     """
+    from scipy.optimize import minimize_scalar  # here, since it is slow to import
+
     logit_n, y_n = labelled(logit_n, y_n, "temperature")
     toward_n = np.where(y_n == 1, -logit_n, logit_n)
 

@@ -59,7 +59,6 @@ def predict(
     import pandas as pd
 
     from hilum.abstention import REASONS
-    from hilum.cli.explain import explain_films
     from hilum.cli.images import is_source
     from hilum.cli.judging import output_folder, refuse_inside
     from hilum.cli.options import refuse_beside, refuse_outside
@@ -70,12 +69,9 @@ def predict(
     from hilum.data.sources.films import films
     from hilum.engines import CARRIED, open_engine
     from hilum.evaluation.predictions import refuse_suffix
-    from hilum.explanation.evidence import Evidence
-    from hilum.explanation.report import clear
     from hilum.foreign import open_model
     from hilum.predict import predict as run
     from hilum.recipe import source_options
-    from hilum.robustness.monitoring.answering import answer_on_record
     from hilum.writing import refuse_unwritable, replacing
 
     refuse_outside("--broken-limit", [broken_limit], ends=True)
@@ -103,6 +99,10 @@ def predict(
     # One film alone is refused in its own words.
     quarantine = Quarantine(len(cohort), broken_limit if len(cohort) > 1 else 0)
     if explain is not None:
+        from hilum.cli.explain import explain_films
+        from hilum.explanation.evidence import Evidence
+        from hilum.explanation.report import clear
+
         refuse_inside(explain, loaded, "--explain")
         with output_folder(explain):
             clear(explain)
@@ -112,6 +112,8 @@ def predict(
             )
         predictions = found.predictions
     elif log is not None:
+        from hilum.robustness.monitoring.answering import answer_on_record
+
         with counting("predicting", "films") as progress:
             predictions = answer_on_record(
                 loaded, cohort, log, engine=running, quarantine=quarantine, progress=progress

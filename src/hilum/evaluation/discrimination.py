@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from hilum.errors import EvaluationError
 from hilum.evaluation.results import (
@@ -117,6 +116,8 @@ def auroc(score_n: NDArray[np.floating], y_n: NDArray[np.floating]) -> float:
     score_n: any score that rises with the finding, shape (n,); y_n: 1 present, 0 absent, shape (n,)
     Returns a number in [0, 1], NaN when a class is missing. Source: Mann & Whitney 1947.
     """
+    from scipy.stats import rankdata  # here, since it is slow to import
+
     present_n = np.asarray(y_n) == 1
     m, k = int(present_n.sum()), int((~present_n).sum())
     if m == 0 or k == 0:

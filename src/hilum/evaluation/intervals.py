@@ -16,9 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.special import expit
-from scipy.stats import rankdata
 
 from hilum.estimates import Z95, Estimate
 from hilum.units import Units
@@ -166,6 +164,8 @@ def delong(score_n: NDArray[np.floating], y_n: NDArray[np.floating], units: Unit
     O(n log n). Source: DeLong et al. 1988; Sun & Xu 2014 (midranks); Obuchowski 1997 (several
     images per patient); Newcombe 2006, part 2.
     """
+    from scipy.stats import rankdata  # here, since it is slow to import
+
     present_n = y_n == 1
     m, k = int(present_n.sum()), int(len(y_n) - present_n.sum())
     if m == 0 or k == 0:
@@ -200,6 +200,8 @@ def _newcombe(auroc: float, m: int, k: int) -> tuple[float, float]:
     Hanley & McNeil's variance at the limit, not at the estimate, so it does not vanish at 1; their
     class sizes in the numerator are replaced by the mean of both, less 1. Newcombe 2006, part 2.
     """
+    from scipy.optimize import brentq  # here, since it is slow to import
+
     size = (m + k) / 2 - 1
 
     def lower(auroc: float) -> float:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
-from scipy.stats import fisher_exact
 
 from hilum.estimates import Z95, Estimate, wilson
 from hilum.evaluation.intervals import FEW, delong, on_logits
@@ -209,6 +208,8 @@ def p_of_rates(part: Part, rest: Part) -> float:
     the difference. Exact, as a rare miss in a small group makes normal tests cry wolf.
     Source: Fisher 1935; Rao & Scott 1992; Korn & Graubard 1998.
     """
+    from scipy.stats import fisher_exact  # here, since it is slow to import
+
     own = float(part.push_u @ part.push_u) + float(rest.push_u @ rest.push_u)
     together = own - 2 * float(part.push_u @ rest.push_u)
     shared = max(together / own, LEAST_SHARED) if own > 0 else 1.0
