@@ -20,6 +20,7 @@ from hilum.errors import BundleError
 from hilum.shipped import shipped_bundle, shipped_bundles
 
 LARGEST = 10_000_000  # bytes of weights, and of the engine
+_TEXT = re.compile(rb"[\t\n\r -~]{8,}")  # also in files of numbers, as `strings` finds it
 # Absolute paths of Unix and Windows, and addresses of machines.
 _PRIVATE = re.compile(
     rb"(?<![\w.:/-])/(?:home|root|tmp|Users|work|mnt|opt|srv|var|workspace)/|\b[A-Z]:\\\\?\w"
@@ -55,8 +56,8 @@ def test_a_shipped_bundle_is_whole_small_and_complete(name: str) -> None:
 def test_a_shipped_bundle_tells_nothing_of_the_machine_it_was_made_on(name: str) -> None:
     for file in sorted((shipped.FOLDER / name).rglob("*")):
         if file.is_file() and file.suffix != ".bin":
-            found = _PRIVATE.search(file.read_bytes())
-            assert found is None, (file, found)
+            for text in _TEXT.findall(file.read_bytes()):
+                assert not _PRIVATE.search(text), (file, text)
 
 
 def test_the_notice_names_whose_films_and_weights_are_in_them() -> None:
