@@ -56,7 +56,10 @@ def test_a_shipped_bundle_is_whole_small_and_complete(name: str) -> None:
 def test_a_shipped_bundle_tells_nothing_of_the_machine_it_was_made_on(name: str) -> None:
     for file in sorted((shipped.FOLDER / name).rglob("*")):
         if file.is_file() and file.suffix != ".bin":
-            for text in _TEXT.findall(file.read_bytes()):
+            content = file.read_bytes()
+            if file.suffix == ".safetensors":  # behind its header stand numbers alone
+                content = content[8 : 8 + int.from_bytes(content[:8], "little")]
+            for text in _TEXT.findall(content):
                 assert not _PRIVATE.search(text), (file, text)
 
 
