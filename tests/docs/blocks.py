@@ -1,4 +1,4 @@
-"""The code blocks of README and docs, as Markdown has them, and the commands in them.
+"""The code blocks of README, docs and examples, as Markdown has them, and the commands in them.
 
 What is done with a block is left to `typist`.
 """
@@ -12,7 +12,11 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).parent.parent.parent
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+PAGES = (
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "examples").rglob("*.md")),
+)
 
 
 @dataclass(frozen=True)

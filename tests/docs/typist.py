@@ -30,6 +30,7 @@ NOT_RUN = {
     "docker ": ("wants a Docker engine", "Dockerfile"),
     "pip install ": ("changes the environment", ".ci/run"),
     "apt-get ": ("changes the machine", ".ci/run"),
+    "python examples/": ("run there on smaller data", "tests/docs/test_examples.py"),
     "pytest ": ("these tests", "Makefile"),
     "python benchmarks/": ("measures for minutes", "benchmarks/README.md"),
     "HILUM_DATA=... python benchmarks/": ("measures for minutes", "benchmarks/README.md"),

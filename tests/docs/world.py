@@ -52,20 +52,19 @@ def make_world(folder: Path) -> World:
     """Make all of it, in a working folder of its own; HILUM_DATA has to name `folder / "data"`."""
     world = World(folder)
     world.data.mkdir(parents=True)
-    kermany = _kermany(world.data)
+    _kermany(world.data)
     _rsna(world.data)
     _nih(world.data)
     _hannover(world.data)
     _dicom(world.data)
-    _films(folder, kermany)
-    _hospitals(folder)
+    make_films(folder)
     _predictions(folder)
     _trained(world)
     _others(folder)
     return world
 
 
-def _kermany(data: Path) -> Cohort:
+def _kermany(data: Path) -> None:
     """kermany_224/ and the PneumoniaMNIST that was made of it, in the same order."""
     cohort = phantom_cohort(240, size=SIDE, prevalence=0.6, test_prevalence=0.6)
     folder = data / "kermany_224"
@@ -95,7 +94,6 @@ def _kermany(data: Path) -> Cohort:
         kaggle_split=split_n,
     )
     table.to_csv(folder / "labels.csv", index=False)
-    return cohort
 
 
 _KINDS = ("images", "labels")
@@ -170,7 +168,13 @@ def _dicom(data: Path) -> None:
         _dicom_film(cohort, i, folder / f"{i}.dcm")
 
 
-def _films(folder: Path, kermany: Cohort) -> None:
+def make_films(folder: Path) -> None:
+    """What a hospital has: films to predict, and two tables of films with labels."""
+    _films(folder)
+    _hospitals(folder)
+
+
+def _films(folder: Path) -> None:
     """Films to predict: PNG and DICOM of unseen patients, and pictures that are no chest."""
     cohort = phantom_cohort(30, size=SIDE, seed=15)
     films = folder / "films"
