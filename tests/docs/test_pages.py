@@ -16,6 +16,8 @@ from docs.world import World
 from hilum.foreign import Settings
 from hilum.recipe import Recipe, make_recipe
 
+# rdflib, below mlcroissant, warns of its own old names.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:rdflib", "ignore::DeprecationWarning:mlcroissant")
 BLOCKS = {page: blocks_of(page) for page in PAGES}
 KINDS = ("sh", "python", "toml", "json", "csv", "text")
 

@@ -53,6 +53,8 @@ SLOW = (
     r"hilum stress\b",
     r"hilum validate\b",
     r"hilum explain\b",
+    r"hilum predict .*--explain",
+    r"hilum data check phantom@128 ",  # all of its 5,856 films are drawn
     r"hilum export\b",
     r"hilum novelty\b",
     # One of each kind is quick enough: predictions, a bundle, somebody's model.
