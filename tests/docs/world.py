@@ -23,13 +23,15 @@ from hilum.data.cohort import Cohort
 from hilum.data.preprocessing import preprocess, reduction_to
 from hilum.data.sources.phantom import phantom_cohort
 from hilum.robustness.monitoring.record import append
+from hilum.serving.audit import Audit
+from hilum.serving.rejection import Kind
 from others import PROBABILITY, Net, write_onnx, write_toml
 from pacs import made_film
 from served import made_lines
 
 SIDE = 64
 # Bundles that pages name and take as given; all are copies of one.
-MODELS = ("pneumoniamnist", "mine", "kermany", "phantom", "patients", "a", "b")
+MODELS = ("pneumoniamnist", "mine", "kermany", "phantom", "patients", "first", "a", "b")
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ def _kermany(data: Path) -> None:
     arrays = {f"{split}_{kind}": [] for split in ("train", "val", "test") for kind in _KINDS}
     for i, name in enumerate(name_n):
         image_hw = cohort.radiograph(i)
+        # So white below, with the finding, that two epochs are enough to learn it.
+        image_hw[SIDE // 2 :] += 0.8 * label_n[i]
         _write(image_hw, folder / name)
         arrays[f"{split_n[i]}_images"].append(_bytes(preprocess(image_hw, reduction_to(28))))
         arrays[f"{split_n[i]}_labels"].append([label_n[i]])
@@ -261,19 +265,20 @@ def _trained(world: World) -> None:
     os.chdir(world.folder)
     try:
         models = world.folder / "models"
-        short = ["--set", "train.epochs=2", "--set", "train.batch_size=32"]
+        short = ["--set", "train.epochs=2", "--set", "train.batch_size=16"]
         assert run(["train", "pneumoniamnist", "--out", "models/pneumoniamnist", *short]) == 0
     finally:
         os.chdir(here)
     for name in MODELS[1:]:
         shutil.copytree(models / "pneumoniamnist", models / name)
-    (world.folder / "elsewhere").mkdir()
-    shutil.copytree(models / "mine", world.folder / "elsewhere" / "models" / "other")
+    for name in ("c", "d"):
+        shutil.copytree(models / "mine", world.folder / "elsewhere" / "models" / name)
     shutil.copytree(models / "pneumoniamnist", world.folder / "m224")
     rng = np.random.default_rng(20)
     digest = load_bundle(models / "mine").digest
     lines = made_lines(rng, [25] * 18, bundle=digest)
     append(world.folder / "record", lines)
+    Audit(world.folder / "record").rejected(None, Kind.UNREADABLE)
     append(world.folder / "quiet", made_lines(rng, [25] * 14, first=-30, bundle=digest))
     rows = [(line.input, line.findings["Pneumonia"].decision) for line in lines[::3]]
     _csv(world.folder / "labels.csv", ["input", "label_pneumonia"], rows)
@@ -285,7 +290,8 @@ def _others(folder: Path) -> None:
     write_toml(model, PROBABILITY)
     (folder / "my.toml").write_text(
         'name = "my"\n[data]\nsource = "pneumoniamnist"\n[input]\nsize = 64\n'
-        "[train]\nepochs = 2\nbatch_size = 32\n",
+        "[train]\nepochs = 1\nbatch_size = 32\n[sweep]\ntrials = 2\n"
+        '[sweep.ranges]\n"train.average" = { choices = ["none", "ema"] }\n',
         encoding="utf-8",
     )
     (folder / "token").write_text("0123456789abcdef-of-a-test\n", encoding="utf-8")
