@@ -20,7 +20,7 @@ from PIL import Image
 
 from docs.blocks import ROOT
 from docs.world import make_films
-from hilum.bundle import Bundle
+from hilum.bundle import Bundle, load_bundle
 from serving_made import png, running
 
 SCRIPTS = sorted((ROOT / "examples").glob("*.py"))
@@ -92,13 +92,13 @@ def test_a_hospitals_films_make_a_bundle_with_the_sensitivity_that_was_wanted(
     typed(monkeypatch, "train_on_your_films", *words, "--out", tmp_path / "mine")
     told = capsys.readouterr().out
     assert "sensitivity >= 0.8" in told
-    point = json.loads((tmp_path / "mine" / "bundle.json").read_text())["operating_points"]
-    wanted = point["Pneumonia"]["wanted"]
-    assert wanted["sensitivity"]["value"] >= 0.8
+    wanted = load_bundle(tmp_path / "mine").operating_points("Pneumonia")["wanted"]
+    assert wanted.sensitivity.value is not None
+    assert wanted.sensitivity.value >= 0.8
     answers = pd.read_csv(tmp_path / "mine.csv")
     assert len(answers) == 2
     prob_n = answers["prob_pneumonia"]
-    assert (answers["decision"] == (prob_n >= wanted["threshold"])).all()
+    assert (answers["decision"] == (prob_n >= wanted.threshold)).all()
 
 
 def test_the_client_keeps_an_answer_and_an_overlay_and_tells_what_cannot_be_read(

@@ -73,7 +73,7 @@ SLOW = (
     r"hilum novelty\b",
     r"hilum card\b",  # of what the others wrote
     # One of each kind is quick enough: predictions, a bundle, somebody's model; a record; services.
-    r"hilum evaluate (?!--predictions theirs.csv .*--group age|theirs/|models/pneumoniamnist --on f)",
+    r"hilum evaluate (?!--predictions .*--group age|theirs/|models/pneumoniamnist --on folder)",
     r"hilum monitor .*--reference",
     r"hilum serve .*(--workers|--dicom-to https)",
     r".*--engine openvino-int8",  # made by an export
