@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -246,3 +247,11 @@ def test_what_a_point_was_set_to_reach_goes_with_it(small_bundle: Bundle) -> Non
         "sensitivity_95": ("sensitivity", 0.95),
         "specificity_95": ("specificity", 0.95),
     }
+
+
+def test_every_file_of_a_bundle_stands_in_the_docs(small_bundle: Bundle) -> None:
+    page = Path(__file__).parent.parent / "docs" / "bundle-format.md"
+    files = page.read_text(encoding="utf-8").split("\n## Files\n")[1].split("\n## ")[0]
+    named = set(re.findall(r"`([\w./]+)`", files))
+    found = {f.relative_to(small_bundle.folder) for f in small_bundle.folder.rglob("*")}
+    assert {f.as_posix() for f in found if (small_bundle.folder / f).is_file()} <= named
