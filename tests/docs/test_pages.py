@@ -26,9 +26,12 @@ from docs.world import World
 from hilum.foreign import Settings
 from hilum.recipe import Recipe, make_recipe
 
-# rdflib, below mlcroissant, warns of its own old names.
+# rdflib, below mlcroissant, warns of its own old names; webdataset leaves a shard to the collector.
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning:rdflib", "ignore::DeprecationWarning:mlcroissant"
+    "ignore::DeprecationWarning:rdflib",
+    "ignore::DeprecationWarning:mlcroissant",
+    "ignore:unclosed file.*shards/nih:ResourceWarning",
+    "ignore:.*shards/nih.*:pytest.PytestUnraisableExceptionWarning",
 )
 BLOCKS = {page: blocks_of(page) for page in PAGES}
 KINDS = ("sh", "python", "toml", "json", "csv", "text")

@@ -72,9 +72,9 @@ SLOW = (
     r"hilum export\b",
     r"hilum novelty\b",
     r"hilum card\b",  # of what the others wrote
-    # One of each kind is quick enough: predictions, a bundle, somebody's model; a record; services.
-    r"hilum evaluate (?!--predictions .*--group age|theirs/|models/pneumoniamnist --on folder)",
-    r"hilum monitor .*--reference",
+    # One of each kind is quick enough: predictions, and a bundle; a record; a service.
+    r"hilum evaluate (?!--predictions .*--group age|models/pneumoniamnist --on folder)",
+    r"hilum monitor models/mine",
     r"hilum serve .*(--workers|--dicom-to https)",
     r".*--engine openvino-int8",  # made by an export
     r"torchrun\b",

@@ -266,6 +266,7 @@ def _trained(world: World) -> None:
     try:
         models = world.folder / "models"
         short = ["--set", "train.epochs=2", "--set", "train.batch_size=16"]
+        short += ["--set", "abstention.examples=100"]
         assert run(["train", "pneumoniamnist", "--out", "models/pneumoniamnist", *short]) == 0
     finally:
         os.chdir(here)
