@@ -73,7 +73,7 @@ SLOW = (
     r"hilum novelty\b",
     r"hilum card\b",  # of what the others wrote
     # One of each kind is quick enough: predictions, and a bundle; a record; a service.
-    r"hilum evaluate (?!--predictions .*--group age|models/pneumoniamnist --on folder)",
+    r"hilum evaluate (?!--predictions .*--group age|models/pneumoniamnist --on folder:site_b)",
     r"hilum monitor models/mine",
     r"hilum serve .*(--workers|--dicom-to https)",
     r".*--engine openvino-int8",  # made by an export

@@ -290,8 +290,8 @@ def _others(folder: Path) -> None:
     model = write_onnx(folder / "theirs" / "model.onnx", Net.random(1, 1))
     write_toml(model, PROBABILITY)
     (folder / "my.toml").write_text(
-        'name = "my"\n[data]\nsource = "pneumoniamnist"\n[input]\nsize = 64\n'
-        "[train]\nepochs = 1\nbatch_size = 32\n[sweep]\ntrials = 2\n"
+        'name = "my"\n[data]\nsource = "pneumoniamnist"\nfindings = ["Pneumonia"]\n'
+        "[input]\nsize = 64\n[train]\nepochs = 1\nbatch_size = 32\n[sweep]\ntrials = 2\n"
         '[sweep.ranges]\n"train.average" = { choices = ["none", "ema"] }\n',
         encoding="utf-8",
     )
