@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import io
 import json
 import shutil
 import sys
+from contextlib import redirect_stdout
 from email.message import Message
-from io import BytesIO
 from pathlib import Path
 from types import ModuleType
 from urllib.error import HTTPError
@@ -20,7 +21,7 @@ from PIL import Image
 
 from docs.blocks import ROOT
 from docs.world import make_films
-from hilum.bundle import Bundle, load_bundle
+from hilum.bundle import load_bundle
 from serving_made import png, running
 
 SCRIPTS = sorted((ROOT / "examples").glob("*.py"))
@@ -78,31 +79,37 @@ def test_anybodys_predictions_are_judged_by_patient(
     assert (tmp_path / "judged" / "report.html").is_file()
 
 
-def test_a_hospitals_films_make_a_bundle_with_the_sensitivity_that_was_wanted(
-    hospital: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    films = tmp_path / "films"
+@pytest.fixture(scope="module")
+def trained(hospital: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The bundle that the example makes, and what it says."""
+    folder = tmp_path_factory.mktemp("trained")
+    films = folder / "films"
     films.mkdir()
     for name in ("0000.png", "0024.dcm"):
         shutil.copy(hospital / "films" / name, films / name)
     words = [hospital / "site_a.csv", "--sensitivity", "0.8", "--films", films]
-    typed(monkeypatch, "train_on_your_films", *words, "--out", tmp_path / "mine")
-    told = capsys.readouterr().out
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(said):
+        typed(patch, "train_on_your_films", *words, "--out", folder / "mine")
+    return folder / "mine", said.getvalue()
+
+
+def test_a_hospitals_films_make_a_bundle_with_the_sensitivity_that_was_wanted(
+    trained: tuple[Path, str],
+) -> None:
+    bundle, told = trained
     assert "sensitivity >= 0.8" in told
-    wanted = load_bundle(tmp_path / "mine").operating_points("Pneumonia")["wanted"]
+    wanted = load_bundle(bundle).operating_points("Pneumonia")["wanted"]
     assert wanted.sensitivity.value is not None
     assert wanted.sensitivity.value >= 0.8
-    answers = pd.read_csv(tmp_path / "mine.csv")
+    answers = pd.read_csv(bundle.with_name("mine.csv"))
     assert len(answers) == 2
     prob_n = answers["prob_pneumonia"]
     assert (answers["decision"] == (prob_n >= wanted.threshold)).all()
 
 
 def test_the_client_keeps_an_answer_and_an_overlay_and_tells_what_cannot_be_read(
-    small_bundle: Bundle,
+    trained: tuple[Path, str],
     hospital: Path,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -112,7 +119,7 @@ def test_the_client_keeps_an_answer_and_an_overlay_and_tells_what_cannot_be_read
     (tmp_path / "film.png").write_bytes(png())
     (tmp_path / "broken.png").write_bytes(b"no film")
     out = tmp_path / "answers"
-    with running(tmp_path / "log", small_bundle.folder) as service:
+    with running(tmp_path / "log", trained[0]) as service:
         films = [dicom, tmp_path / "film.png", tmp_path / "broken.png"]
         typed(monkeypatch, "ask_the_service", *films, "--service", service.url, "--out", out)
     told = capsys.readouterr().out
@@ -132,19 +139,19 @@ def test_the_client_comes_again_when_the_service_says_it_is_too_busy(
     later = Message()
     later["retry-after"] = "2"
 
-    def busy_twice(request: object, timeout: float) -> BytesIO:
+    def busy_twice(request: object, timeout: float) -> io.BytesIO:
         times.append(timeout)
         if len(times) < 3:
-            raise HTTPError("http://x", 503, "busy", later, BytesIO())
-        return BytesIO(b"{}")
+            raise HTTPError("http://x", 503, "busy", later, io.BytesIO())
+        return io.BytesIO(b"{}")
 
     monkeypatch.setattr(module, "urlopen", busy_twice)
     monkeypatch.setattr(module.time, "sleep", waited.append)
     assert module.post("http://x", b"film") == b"{}"
     assert waited == [2.0, 2.0]
 
-    def always_busy(request: object, timeout: float) -> BytesIO:
-        raise HTTPError("http://x", 503, "busy", later, BytesIO())
+    def always_busy(request: object, timeout: float) -> io.BytesIO:
+        raise HTTPError("http://x", 503, "busy", later, io.BytesIO())
 
     monkeypatch.setattr(module, "urlopen", always_busy)
     with pytest.raises(HTTPError):
