@@ -23,6 +23,8 @@ from hilum.engines import CARRIED, Engine, carried_engine
 from hilum.errors import DataError
 from hilum.evaluation.predictions import Predictions
 
+__all__ = ["Answer", "Answers", "Predictor", "as_predictions", "engine_logits", "predict"]
+
 BATCH_SIZE = 32
 
 Progress = Callable[[int, int], None]

@@ -60,6 +60,10 @@ def test_quick_fits_a_head_alone_and_says_so(
     assert json.loads((out / "run.json").read_text())["status"] == "done"
     assert not list(tmp_path.glob(".*"))
 
+    words = ["explain", str(out), "--data", str(small_npz), "--out", str(tmp_path / "explained")]
+    assert run([*words, "--sanity", "8", "--panels", "1"]) == 2
+    assert "--layer: no single layer of test_efficientnet makes" in capsys.readouterr().err
+
 
 def test_select_then_sweep_then_train_tell_what_they_chose_and_keep_it_in_the_bundle(
     recipe: Path, small_npz: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

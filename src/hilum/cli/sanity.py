@@ -79,10 +79,11 @@ def check_sanity(
     saliency = explained.saliency
     with counting("asking the method", "parts") as progress:
         progress(0, 2)
-        found, cascade, curves = checks(
-            classifier_of(bundle), np.concatenate(taken), saliency.grid, 0, method, units, rng,
-            layer=layer,
-        )  # fmt: skip
+        with layer_errors():
+            found, cascade, curves = checks(
+                classifier_of(bundle), np.concatenate(taken), saliency.grid, 0, method, units, rng,
+                layer=layer,
+            )  # fmt: skip
         progress(1, 2)
         trained, shuffled = _quick_maps(bundle, some, method, layer, data)
         found.append(label_check(trained, shuffled, units, rng))

@@ -52,7 +52,9 @@ def feature_layer(classifier: Classifier, side: int) -> str:
         if output.shape == feature_nchw.shape and torch.equal(output, feature_nchw)
     ]
     if not same:
-        raise ValueError(f"no single layer of {classifier.name} makes what its head pools")
+        raise ValueError(
+            f"no single layer of {classifier.name} makes what its head pools; name one or more"
+        )
     # An activation in place shares its input's memory, so several fit: the outermost is the layer.
     return min(same, key=lambda name: (name.count("."), -same.index(name)))
 

@@ -16,6 +16,8 @@ from hilum.data.sources.listing import list_films
 from hilum.errors import DataError
 from hilum.recipe import ReadingPart
 
+__all__ = ["films"]
+
 
 def films(
     paths: Iterable[str | Path],
