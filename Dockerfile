@@ -95,7 +95,10 @@ USER 1000
 STOPSIGNAL SIGINT
 # A job ends by itself, and its exit code tells how it went; the service has a check of its own.
 HEALTHCHECK NONE
-ARG VERSION=unknown REVISION=unknown SOURCE=unknown CREATED=1970-01-01T00:00:00Z
+ARG VERSION=unknown
+ARG REVISION=unknown
+ARG SOURCE=unknown
+ARG CREATED=1970-01-01T00:00:00Z
 LABEL org.opencontainers.image.title="pneumonia-image-eval" \
       org.opencontainers.image.description="Evaluates a chest X-ray classifier. Research use only: not a medical device." \
       org.opencontainers.image.licenses="Apache-2.0" \
