@@ -6,24 +6,44 @@ written down here, from the operator's own resource definition.
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import tomllib
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 
+from hilum.cli.app import app
 from hilum.recipe import make_recipe
 
-DEPLOY = Path(__file__).parent.parent / "deploy"
+ROOT = Path(__file__).parent.parent
+DEPLOY = ROOT / "deploy"
 SBATCH = DEPLOY / "slurm" / "train.sbatch"
-SCRIPTS = [SBATCH, DEPLOY / "prune-image"]
+SHELL = ("prune-image", "prune-base", "bill-of-materials", "install-train")
+SCRIPTS = [SBATCH, *(DEPLOY / name for name in SHELL)]
+CHECK = ROOT / "scripts" / "check-container"
+# What an engine says of an image that keeps every promise.
+IMAGE = {
+    "Id": "sha256:0123456789abcdef",
+    "Size": 500_000_000,
+    "Config": {"Labels": {f"org.opencontainers.image.{key}": "told" for key in (
+        "title", "description", "licenses", "source")}},
+}  # fmt: skip
+HELD = {
+    "programs": [], "modules": [], "raised": [], "uid": 1000, "packages": 40, "differ": [],
+    "serial": None, "format": "CycloneDX 1.6",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
@@ -242,3 +262,175 @@ def test_the_pods_command_goes_on_from_a_checkpoint(
     (tmp_path / ".chest.run").mkdir()
     (tmp_path / ".chest.run" / "checkpoint-000000007.safetensors").touch()
     assert command() == f"{expected} --resume"
+
+
+def tool(name: str) -> str:
+    """A program beside this Python or on the path; without it the test is skipped."""
+    found = shutil.which(name, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if found is None:
+        pytest.skip(f"{name} is not installed")
+    return found
+
+
+def test_the_dockerfile_is_accepted_by_hadolint() -> None:
+    found = subprocess.run(
+        [tool("hadolint"), ROOT / "Dockerfile"], capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 0, found.stdout
+
+
+def test_what_the_dockerfile_copies_is_let_into_the_build() -> None:
+    let_in = {line[1:] for line in (ROOT / ".dockerignore").read_text().split() if line[0] == "!"}
+    text = (ROOT / "Dockerfile").read_text()
+    copied = {
+        word.rstrip("/")
+        for words in re.findall(r"(?m)^COPY (?!--from)(.+) \S+$", text)
+        for word in words.split()
+    }
+    assert copied == let_in
+    assert all((ROOT / each).exists() for each in copied)
+
+
+def test_the_part_of_the_lock_that_a_tool_needs_is_whole() -> None:
+    part = subprocess.run(
+        [sys.executable, DEPLOY / "locked", ROOT / "requirements.lock", "hatchling"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    names = set(re.findall(r"(?m)^([a-z0-9-]+)==", part))
+    needed = {re.split(r"[^a-z0-9-]", each)[0] for each in requires("hatchling") or ()}
+    assert needed - {"tomli"} <= names  # tomli: for Python 3.10
+    assert part.count("--hash=sha256:") >= 2 * len(names)
+    assert "torch" not in names
+
+
+def test_a_tool_that_is_not_in_the_lock_is_named() -> None:
+    done = subprocess.run(
+        [sys.executable, DEPLOY / "locked", ROOT / "requirements.lock", "nosuchtool"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "not in the lock: nosuchtool" in done.stderr
+
+
+def test_the_check_of_the_images_is_well_formed(tmp_path: Path) -> None:
+    script = tmp_path / "check_container.py"
+    script.write_text(CHECK.read_text())
+    done = subprocess.run(
+        [tool("ruff"), "check", "--config", ROOT / "pyproject.toml", script],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+
+
+ENGINE = """#!{python}
+import json, sys
+from pathlib import Path
+
+here, words = Path(__file__).parent, sys.argv[1:]
+if words[0] == "build":
+    (here / "built.json").write_text(json.dumps(words))
+elif words[:2] == ["image", "inspect"]:
+    image = json.loads((here / "image.json").read_text())
+    for word in json.loads((here / "built.json").read_text()):
+        key, _, value = word.partition("=")
+        image["Config"]["Labels"]["org.opencontainers.image." + key.lower()] = value
+    print(json.dumps([image]))
+elif words[0] == "run" and "-c" in words:
+    print((here / "held.json").read_text())
+elif words[0] == "run":
+    print("hilum: models: no bundle here", file=sys.stderr)
+    sys.exit(2)
+"""
+
+
+def checked(folder: Path, image: dict[str, Any], held: dict[str, Any]) -> tuple[int, str]:
+    """Exit code and table of the check, where an engine that only says so has built an image."""
+    (folder / "image.json").write_text(json.dumps(IMAGE | image))
+    (folder / "held.json").write_text(json.dumps(HELD | held))
+    engine = folder / "docker"
+    engine.write_text(ENGINE.format(python=sys.executable))
+    engine.chmod(0o755)
+    path = os.environ["PATH"]
+    done = subprocess.run(
+        [sys.executable, CHECK, "--engine", "docker", "--target", "default", "--build-arg", "A=1"],
+        env=os.environ | {"PATH": f"{folder}:{path}", "CONTAINER_BUILD_OPTIONS": "-q"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("image", "held", "broken"),
+    [
+        ({}, {}, []),
+        ({"Size": 601_000_000}, {}, ["size as built, MB"]),
+        ({}, {"programs": ["gcc"]}, ["no compiler, pip, torch, setuid"]),
+        ({}, {"modules": ["torch"]}, ["no compiler, pip, torch, setuid"]),
+        ({}, {"uid": 0}, ["its own user"]),
+        ({}, {"serial": "urn:uuid:1"}, ["bill of materials"]),
+        ({"Healthcheck": {"Test": ["CMD", "true"]}}, {}, ["health check"]),
+    ],
+)
+def test_an_image_that_breaks_a_promise_fails_the_check(
+    tmp_path: Path, image: dict[str, Any], held: dict[str, Any], broken: list[str]
+) -> None:
+    code, said = checked(tmp_path, image, held)
+    failed = [re.split(r" {2,}", line)[2] for line in said.splitlines() if line[:6] == "FAILED"]
+    assert (failed, code) == (broken, int(bool(broken))), said
+
+
+def test_what_a_place_asks_for_reaches_the_build(tmp_path: Path) -> None:
+    checked(tmp_path, {}, {})
+    words = json.loads((tmp_path / "built.json").read_text())
+    assert words[:4] == ["build", "--target", "default", "-t"]
+    assert {"--build-arg=A=1", "-q"} <= set(words)
+
+
+@pytest.fixture
+def compose() -> dict[str, Any]:
+    made: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    return made
+
+
+def test_the_service_of_compose_is_a_command_that_hilum_knows(compose: dict[str, Any]) -> None:
+    verb, *words = shlex.split(compose["services"]["hilum"]["command"])[1:]
+    root = typer.main.get_command(app)
+    context = root.make_context("hilum", [verb])
+    command = root.get_command(context, verb)  # type: ignore[attr-defined]
+    told = command.make_context(verb, words, parent=context).params
+    networks = compose["networks"]["hospital"]["ipam"]["config"]
+    assert told["dicom_peer"] == [each["subnet"] for each in networks]
+    orthanc = json.loads((DEPLOY / "compose" / "orthanc.json").read_text())
+    assert told["dicom_to"] == f"dicom://{orthanc['DicomAet']}@orthanc:{orthanc['DicomPort']}"
+    assert told["dicom_caller"] == [orthanc["DicomAet"]]
+    there = orthanc["DicomModalities"]["hilum"]
+    assert (there["AET"], there["Host"], there["Port"]) == ("HILUM", "hilum", told["dicom"])
+    prometheus = yaml.safe_load((DEPLOY / "compose" / "prometheus.yml").read_text())
+    (job,) = prometheus["scrape_configs"]
+    assert job["static_configs"] == [{"targets": [f"hilum:{told['port']}"]}]
+    assert job["authorization"]["credentials_file"] == str(told["token_file"])
+
+
+def test_compose_mounts_what_is_there_publishes_to_this_machine_and_holds_no_secret(
+    compose: dict[str, Any],
+) -> None:
+    for service in compose["services"].values():
+        for volume in service["volumes"]:
+            source = volume.split(":")[0]
+            if source.startswith("./deploy"):
+                assert (ROOT / source).is_file()
+            elif not source.startswith("./"):
+                assert source in compose["volumes"]
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+    assert compose["secrets"]["token"]["file"].startswith("${HILUM_TOKEN_FILE")
+    hilum = compose["services"]["hilum"]
+    assert (hilum["read_only"], hilum["cap_drop"]) == (True, ["ALL"])
+
+
+def test_prometheus_accepts_its_file(tmp_path: Path) -> None:
+    told = yaml.safe_load((DEPLOY / "compose" / "prometheus.yml").read_text())
+    token = tmp_path / "token"
+    token.write_text("secret")
+    told["scrape_configs"][0]["authorization"]["credentials_file"] = str(token)
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(told))
+    subprocess.run([tool("promtool"), "check", "config", tmp_path / "prometheus.yml"], check=True)
