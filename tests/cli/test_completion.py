@@ -19,7 +19,10 @@ BIN = Path(sys.executable).parent
 BASH = """
 source <(hilum --show-completion)
 complete -p hilum >/dev/null || exit 9
-ask() {{ COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)); _hilum_completion hilum; echo "${{COMPREPLY[*]}}"; }}
+ask() {{
+    COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)); _hilum_completion hilum
+    echo "${{COMPREPLY[*]}}"
+}}
 {questions}
 """
 FISH = """
