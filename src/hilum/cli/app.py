@@ -12,6 +12,7 @@ from hilum.cli.bundle import bundle_app
 from hilum.cli.card import card
 from hilum.cli.compare import compare
 from hilum.cli.data import data_app
+from hilum.cli.doctor import doctor
 from hilum.cli.evaluate import evaluate
 from hilum.cli.explain import explain
 from hilum.cli.export import export
@@ -69,6 +70,7 @@ app.command()(pull)
 app.command()(card)
 app.command()(compare)
 app.command()(runs)
+app.command()(doctor)
 app.add_typer(audit_app, name="audit")
 app.add_typer(bundle_app, name="bundle")
 app.add_typer(data_app, name="data")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hilum.cli.completing import sources
 from hilum.cli.data_shard import shard
 from hilum.cli.options import Data, Json, KeepIds, Option
 
@@ -89,7 +90,10 @@ def fetch(
 
 @data_app.command()
 def check(
-    source: Annotated[str, typer.Argument(help="A name, or kind:path; see 'hilum data list'.")],
+    source: Annotated[
+        str,
+        typer.Argument(help="A name, or kind:path; see 'hilum data list'.", autocompletion=sources),
+    ],
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for check.json, contact sheet and tables. Otherwise none."),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hilum.cli.completing import recipes
 from hilum.cli.options import Data, Json, Out, Resume, Set
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ _FEWEST = {"train": 20, "tune": 3, "calibrate": 3, "test": 5}
 
 
 def generalise(
-    recipe: Annotated[str, typer.Argument(help="A recipe's name or TOML file.")],
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe's name or TOML file.", autocompletion=recipes)
+    ],
     on: Annotated[
         list[str],
         typer.Option(

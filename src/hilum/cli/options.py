@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hilum.cli.completing import sources
+
 if TYPE_CHECKING:
     from hilum.cli.images import Seen
     from hilum.evaluation.subgroups import GroupBy
@@ -23,6 +25,7 @@ On = Annotated[
     str | None,
     typer.Option(
         metavar="SOURCE[:ROLE]",
+        autocompletion=sources,
         help="By default the bundle's own source, role test. SOURCE:all takes every image.",
     ),
 ]

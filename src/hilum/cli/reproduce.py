@@ -7,13 +7,16 @@ from typing import Annotated
 
 import typer
 
+from hilum.cli.completing import recipes
 from hilum.cli.options import Data, Json, Out, Resume, Set
 
 
 def reproduce(
     models: Annotated[Path, typer.Option(help="Folder for the bundle.")] = Path("models"),
     out: Out = Path("outputs"),
-    recipe: Annotated[str, typer.Option(help="A recipe's name or file.")] = "pneumoniamnist",
+    recipe: Annotated[
+        str, typer.Option(help="A recipe's name or file.", autocompletion=recipes)
+    ] = "pneumoniamnist",
     data: Data = None,
     changes: Set = None,
     resume: Resume = False,

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from hilum.cli.completing import recipes
 from hilum.cli.options import Data, Json, KeepIds, Resume, Set
 
 
@@ -25,7 +26,9 @@ class Tracking(StrEnum):
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="A recipe's name or TOML file.")],
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe's name or TOML file.", autocompletion=recipes)
+    ],
     out: Annotated[Path, typer.Option(help="Where the bundle goes.")],
     weights: Annotated[
         Path | None, typer.Option(help="State dict to start from: .safetensors, .pth or .pt.")

@@ -46,7 +46,7 @@ def open_engine(bundle: Bundle, name: str | None = None, *, threads: int | None 
     if name == CARRIED:
         return carried_engine(bundle, threads=threads)
     exported = read_exported(bundle, name)
-    if not _runs_here(name) and name == "openvino-bf16":
+    if not runs_here(name) and name == "openvino-bf16":
         raise BundleError(
             f"engine {name}",
             "this processor does not multiply in bf16",
@@ -72,7 +72,7 @@ def fastest(bundle: Bundle) -> str:
     engine's in the same run, where that was on a processor of this name; where any was not, by the
     order of NAMES. Raises BundleError when an engine is not as it was written.
     """
-    found = {n: each for n, each in exported_engines(bundle).items() if _runs_here(n)}
+    found = {n: each for n, each in exported_engines(bundle).items() if runs_here(n)}
     measured = {
         name: each.record.speed.gain
         for name, each in found.items()
@@ -85,7 +85,8 @@ def fastest(bundle: Bundle) -> str:
     return next(name for name in NAMES if name in others or name == CARRIED)
 
 
-def _runs_here(name: str) -> bool:
+def runs_here(name: str) -> bool:
+    """Whether this processor, and what is installed, can run an engine of that name."""
     match name:
         case "onnx-f32":
             return has_onnx_runtime()
