@@ -54,18 +54,23 @@ def ratios(name: str, busy: bool, seen: Path) -> dict[str, float]:
     return found
 
 
+def commit() -> str:
+    """Commit of the tree, with a + where source or benchmarks differ from it."""
+    asked = ["git", "rev-parse", "--short=7", "HEAD"]
+    found = subprocess.run(asked, cwd=HERE, capture_output=True, text=True, check=False)
+    of = ["git", "diff", "--quiet", "HEAD", "--", "../src", "*.py"]
+    changed = subprocess.run(of, cwd=HERE, check=False).returncode
+    return found.stdout.strip() + "+" * bool(changed) if found.returncode == 0 else "unknown"
+
+
 def about(busy: bool, runs: int) -> dict[str, Any]:
     """Where and when: machine, commit, versions."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty=+", "--exclude=*"],
-        cwd=HERE, capture_output=True, text=True, check=False,
-    )  # fmt: skip
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
-        "commit": commit.stdout.strip() or "unknown",
+        "commit": commit(),
         "machine": names[0] if names else platform.machine(),
         "cores": os.cpu_count(),
         "load_before": round(os.getloadavg()[0], 1),
