@@ -34,6 +34,7 @@ from hilum.data.preprocessing import CentreSquare, Resize, Step
 from hilum.data.reading import consecutive, cores, read_batches
 from hilum.data.resampling import Interpolation
 from hilum.data.sources.phantom import phantom_cohort
+from hilum.engines import Engine
 
 FILMS = 128  # read in a round
 DRAWN = 16  # different ones, each of which is read several times
@@ -204,18 +205,17 @@ class Ready:
         return self._image_nchw[index % len(self._image_nchw), 0]
 
 
-def untrained_engine(folder: Path) -> tuple[bytes, bytes]:
+def untrained_engine(folder: Path) -> Engine:
+    from hilum.engines.running import openvino_engine
     from hilum.model.backbones import make_backbone
     from hilum.model.classifier import Classifier
     from hilum.training.engine import export_engine
 
     backbone = make_backbone("efficientnet_lite0", 1, weights="none", dropout=0.0)
-    return export_engine(Classifier(backbone), SIDE, folder)
+    return openvino_engine(export_engine(Classifier(backbone), SIDE, folder))
 
 
-def predicting(
-    engine: tuple[bytes, bytes], pixels: Pixels, clock: figures.Clock, *to_input: Step
-) -> float:
+def predicting(engine: Engine, pixels: Pixels, clock: figures.Clock, *to_input: Step) -> float:
     """Seconds from the first film asked for to the last answer; loading the engine not counted."""
     from hilum.predict import engine_logits
 
@@ -230,9 +230,7 @@ def predicting(
     return ends[-1] - clocked.began
 
 
-def compare_predicting(
-    case: Case, engine: tuple[bytes, bytes], clock: figures.Clock
-) -> dict[str, float]:
+def compare_predicting(case: Case, engine: Engine, clock: figures.Clock) -> dict[str, float]:
     kind = steps("bicubic")
     cohort = cohort_of(files(case.paths, BATCH_SIZE), BATCH_SIZE)
     (batch,) = read_batches(cohort, kind, consecutive(BATCH_SIZE, BATCH_SIZE))
