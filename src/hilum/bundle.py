@@ -11,8 +11,8 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -28,7 +28,9 @@ from hilum.data.seen import Seen
 from hilum.errors import BundleError, EvaluationError, OutputError
 from hilum.evaluation import Deployment
 from hilum.evaluation.results import SetLimits
+from hilum.ledger import add_line, read_lines, state_folder
 from hilum.recipe import RESERVED_POINTS, DataPart, ReadingPart
+from hilum.shipped import is_shipped, shipped_bundle, shipped_bundles
 
 # 2: any calibrator, with its table; several operating points; conformal limits.
 # 3: how files are read; which images and patients it was made from.
@@ -40,6 +42,7 @@ CHECKS = "sanity.jsonl"
 WEIGHTS = "weights.safetensors"
 ENGINE = "openvino/model.xml"
 SEEN = "seen.parquet"
+CARD = "card.md"  # beside what is digested, as it tells of figures that come later
 ABSTENTION = "abstention.safetensors"
 FOREIGN = "foreign"  # in the recipe of a model that others made: what is stated of it
 
@@ -145,13 +148,62 @@ class Bundle:
         return FOREIGN in self.manifest.recipe
 
     @property
-    def ledger(self) -> Path:
-        """The file that every look at `test` is written into."""
-        return self.folder / LEDGER
+    def shipped(self) -> bool:
+        """Whether it came with Hilum, so that its own folder is left as it is."""
+        return is_shipped(self.folder)
+
+    @property
+    def stored(self) -> str:
+        """The type that its weights are kept in; what it computes in is float32."""
+        kept: str = self.manifest.recipe.get("model", {}).get("stored", "float32")
+        return kept
+
+    @property
+    def ledger(self) -> Path | None:
+        """The file that every look at `test` is written into; None where there is no place for it.
+
+        Of a bundle that ships with Hilum it stands in the user's state folder, and the looks before
+        it was shipped in its own.
+        """
+        return self._written(LEDGER)
+
+    def _written(self, name: str) -> Path | None:
+        """Where lines are added: to its own file of that name, or to the user's."""
+        if not self.shipped:
+            return self.folder / name
+        state = state_folder()
+        called = f"{self.folder.name}-{self.digest[:12]}.jsonl"
+        return None if state is None else state / Path(name).stem / called
+
+    def _add(self, written: Path | None, line: Mapping[str, Any]) -> bool:
+        if written is None:
+            return False
+        if self.shipped:
+            with suppress(OSError):  # a line cannot be added then
+                written.parent.mkdir(parents=True, exist_ok=True)
+        return add_line(written, line)
+
+    def _lines(self, name: str, written: Path | None) -> list[dict[str, Any]]:
+        """What stands in its own file of that name, and in the one that is added to."""
+        before = read_lines(self.folder / name) if self.shipped else []
+        return before + (read_lines(written) if written is not None else [])
 
     def read(self, name: str) -> bytes:
         """One of the bundle's files, held against its digest. Raises BundleError: not as it was."""
         return verified(self.folder / name, self.manifest.files[name])
+
+    def card(self) -> bytes | None:
+        """The model card; None without one, and where `card.md` tells of another bundle.
+
+        Raises BundleError where an earlier version digested it and it is not as it was.
+        """
+        if CARD in self.manifest.files:
+            return self.read(CARD)
+        try:
+            text = (self.folder / CARD).read_bytes()
+        except OSError:
+            return None
+        return text if self.digest.encode() in text else None
 
     def calibrator(self, finding: str) -> Calibrator:
         """What turns the finding's raw logit into a probability."""
@@ -217,7 +269,7 @@ class Bundle:
     ) -> bool:
         """Write one look at `role` into the ledger, a line that is only ever added.
 
-        Returns False when the bundle is on a medium that cannot be written.
+        Returns False when the ledger is on a medium that cannot be written.
         """
         line = {
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -227,11 +279,11 @@ class Bundle:
             "n": n,
             "auroc": dict(auroc),
         }
-        return _append(self.ledger, line)
+        return self._add(self.ledger, line)
 
     def openings(self) -> list[dict[str, Any]]:
         """Every look at `test` so far, oldest first."""
-        return _lines(self.ledger)
+        return self._lines(LEDGER, self.ledger)
 
     def record_checks(
         self,
@@ -257,39 +309,20 @@ class Bundle:
             "n": n,
             "checks": list(checks),
         }
-        return _append(self.folder / CHECKS, line)
+        return self._add(self._written(CHECKS), line)
 
     def checks(self, maps: str) -> list[dict[str, Any]]:
         """Every record of a method's checks on this classifier, oldest first."""
         return [
             line
-            for line in _lines(self.folder / CHECKS)
+            for line in self._lines(CHECKS, self._written(CHECKS))
             if (line["bundle"], line.get("maps")) == (self.digest, maps)
         ]
 
 
-def _append(file: Path, line: Mapping[str, Any]) -> bool:
-    """Add a line of JSON; False on a medium that cannot be written."""
-    try:
-        with file.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(line) + "\n")
-    except OSError:
-        return False
-    return True
-
-
-def _lines(file: Path) -> list[dict[str, Any]]:
-    if not file.exists():
-        return []
-    try:
-        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    except ValueError as error:
-        raise BundleError(file, f"holds a line that is no record ({error})") from error
-
-
 def read_openings(folder: Path) -> list[dict[str, Any]]:
     """The ledger of a bundle. Raises BundleError when a line of it is no record."""
-    return _lines(folder / LEDGER)
+    return read_lines(folder / LEDGER)
 
 
 def deployment(
@@ -326,12 +359,16 @@ def targets_of(rules: Mapping[str, Any]) -> dict[str, tuple[str, float]]:
 def find_bundle(path: str | Path) -> Path:
     """The bundle folder that `path` means: itself, or the only bundle inside it.
 
+    Where nothing is at `path`, it may be the name of a bundle that ships with Hilum.
     Raises BundleError when there is none, or more than one.
     """
     path = Path(path)
+    shipped = shipped_bundle(path)
     try:
         if (path / MANIFEST).is_file():
             return path
+        if shipped is not None and not path.exists():
+            return shipped
         inside = sorted(each.parent for each in path.glob(f"[!.]*/{MANIFEST}"))
     except OSError as error:
         raise BundleError(path, f"cannot be read ({error.strerror or error})") from error
@@ -347,9 +384,16 @@ def find_bundle(path: str | Path) -> Path:
     raise BundleError(
         path,
         "no bundle here",
-        expected=f"a folder with {MANIFEST}",
-        remedy="make one with 'make reproduce' or 'hilum train', or mount the one you have",
+        expected=" or ".join((f"a folder with {MANIFEST}", *_shipped_in_words())),
+        remedy="make one with 'make reproduce' or 'hilum train', or mount the one you have"
+        if shipped is None
+        else f"the one that ships with Hilum is {shipped}",
     )
+
+
+def _shipped_in_words() -> tuple[str, ...]:
+    names = shipped_bundles()
+    return (f"the name of one that ships with Hilum ({', '.join(names)})",) if names else ()
 
 
 def load_bundle(path: str | Path) -> Bundle:
@@ -516,22 +560,34 @@ def folder_draft(target: Path, what: str, remedy: str) -> Iterator[Path]:
             shutil.rmtree(draft, ignore_errors=True)
 
 
-def seal_bundle(draft: Path, target: Path, manifest: Manifest) -> Bundle:
+def seal_bundle(
+    draft: Path,
+    target: Path,
+    manifest: Manifest,
+    *,
+    card: Callable[[Manifest, str], str] | None = None,
+) -> Bundle:
     """Digest every file of the draft, write `bundle.json`, and put the draft in place.
 
+    card: what `card.md` says, from the manifest as it is written and the bundle's digest; it is the
+        one file of the draft that has no digest itself
     An earlier bundle at `target` is replaced whole; anything else there is refused.
     """
     files = {}
     for each in sorted(draft.rglob("*")):
         if each.is_file():
             each.chmod(0o644)  # safetensors writes for its owner alone; a container is another
-            files[each.relative_to(draft).as_posix()] = sha256_of(each)
-    values = manifest.model_copy(update={"files": files}).model_dump(mode="json")
+            if each != draft / CARD:
+                files[each.relative_to(draft).as_posix()] = sha256_of(each)
+    manifest = manifest.model_copy(update={"files": files})
+    values = manifest.model_dump(mode="json")
     values["digest"] = seal_of(values)
     with (draft / MANIFEST).open("w", encoding="utf-8") as file:
         json.dump(values, file, indent=1)
         file.flush()
         os.fsync(file.fileno())
+    if card is not None:
+        (draft / CARD).write_text(card(manifest, sha256_of(draft / MANIFEST)), encoding="utf-8")
     if target.exists():
         refuse_foreign_folder(target)
         # Two renames, since a folder cannot be renamed over one with files in it.

@@ -30,6 +30,7 @@ def _listed(value: object) -> object:
 
 
 Uncertain = Literal["zeros", "ones", "ignore"]
+Stored = Literal["float32", "float16"]
 
 
 class PhantomPart(_Part):
@@ -130,6 +131,8 @@ class ModelPart(_Part):
         the last stages ("stages"; of an EfficientNet the last five blocks)
     views: how each film is looked at once the network is trained: as it is, or with it moved four
         ways, in two other exposures, or both, and the mean of the logits (test-time augmentation)
+    stored: the type that a bundle keeps weights and engine in; "float16" halves both, and all that
+        is fitted after training is fitted on the rounded network. It is computed in float32.
     """
 
     backbone: str = "efficientnet_lite0"
@@ -137,6 +140,7 @@ class ModelPart(_Part):
     dropout: float = Field(default=0.2, ge=0, lt=1)
     features: Literal["last", "stages"] = "last"
     views: Literal["one", "shifts", "exposures", "both"] = "one"
+    stored: Stored = "float32"
 
 
 class LossPart(_Part):

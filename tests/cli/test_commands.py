@@ -18,6 +18,7 @@ from PIL import Image
 from hilum.bundle import MANIFEST, Bundle
 from hilum.cli import run
 from hilum.data.sources.phantom import phantom_cohort
+from hilum.evaluation import Evaluation
 from hilum.training.checkpoint import checkpoints
 from made import write_npz
 
@@ -65,6 +66,11 @@ def test_reproduce_goes_from_data_to_figures(
     assert "warning: pneumoniamnist.npz is not the official PneumoniaMNIST" in said.err
     assert any("is not the official" in warning for warning in evaluation["warnings"])
 
+    card = (models / "pneumoniamnist" / "card.md").read_text()
+    auroc = Evaluation.from_json((out / "evaluation.json").read_text()).figures["Pneumonia"]
+    assert f"| AUROC | {auroc['auroc'].in_words()} |" in card
+    assert "test was opened 1 times" in card
+
     assert run(["bundle", "show", str(models)]) == 0
     assert "test of pneumoniamnist was opened 1 times" in capsys.readouterr().out
     assert run(["bundle", "verify", str(models), "--json"]) == 0
@@ -89,6 +95,7 @@ def test_without_data_and_network_the_phantom_stands_in_and_every_output_says_so
     assert json.loads((out / "evaluation.json").read_text())["synthetic"] is True
     assert json.loads((models / "pneumoniamnist" / MANIFEST).read_text())["synthetic"] is True
     assert "SYNTHETIC" in (out / "loss_acc_auc.txt").read_text()
+    assert "**SYNTHETIC: trained on" in (models / "pneumoniamnist" / "card.md").read_text()
     # A bundle made of synthetic films says so whatever it is shown.
     assert run(["predict", str(models), str(next(iter(_film(tmp_path))))]) == 0
     assert "SYNTHETIC" in capsys.readouterr().err

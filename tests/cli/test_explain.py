@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from hilum.bundle import Bundle
+from hilum.card import read_results
 from hilum.cli import run
 
 Captured = pytest.CaptureFixture[str]
@@ -73,6 +74,8 @@ def test_what_a_method_did_not_stand_is_kept_and_stands_beside_its_maps(
         "weights: head random", "weights: all random", "noise on the film", "deletion",
         "insertion", "labels shuffled",
     ]  # fmt: skip
+    (of_card,) = read_results([out], small_bundle.digest).explained
+    assert [check.question for check in of_card.checks or ()] == questions
     for name in ("sanity.png", "contact_sheet.png", "mean_maps.png", "zones.png"):
         with Image.open(out / name) as picture:
             assert np.asarray(picture.convert("L")).std() > 10

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from hilum.bundle import Bundle
+from hilum.card import read_results
 from hilum.cli import run
 from hilum.evaluation import Evaluation
 
@@ -69,6 +70,9 @@ def test_one_page_holds_both_sides_and_what_could_be_done(
     assert run([*start, *both, "--out", str(out)]) == 0
     printed = capsys.readouterr().out
     told = json.loads((out / "validation.json").read_text())
+    ((of_card, evaluation),) = read_results([out], small_bundle.digest).sites
+    assert evaluation is not None
+    assert of_card.n == evaluation.n
     (there,) = told["sites"]
     drop = there["drop"]["Pneumonia"]["auroc"]
     assert drop["difference"]["value"] == pytest.approx(

@@ -530,3 +530,22 @@ def test_a_role_tells_the_ages_of_its_films_where_they_are_known() -> None:
     assert isinstance(ages, dict)
     assert (ages["low"], ages["high"]) == (31.0, 90.0)
     assert ages["n"] < ledger.roles["train"]["n"]  # type: ignore[operator]
+
+
+def test_a_role_tells_sex_views_and_how_many_sites_where_they_are_known() -> None:
+    cohort = bright_cohort()
+    _, ledger = assign_roles(cohort)
+    assert not {"sexes", "views", "sites"} & set(ledger.roles["train"])
+    n = np.arange(len(cohort))
+    known = {
+        "sex": np.where(n % 4 == 0, "F", np.where(n % 4 == 1, "M", None)),
+        "view": "PA",
+        "site": np.where(n % 4 < 2, "St. Elsewhere", "General"),
+    }
+    roles, ledger = assign_roles(replace(cohort, table=cohort.table.assign(**known)))
+    train = roles.table[roles.table["role"] == "train"]
+    told = ledger.roles["train"]
+    assert told["sexes"] == {sex: int((train["sex"] == sex).sum()) for sex in ("F", "M")}
+    assert told["views"] == {"PA": len(train)}
+    assert told["sites"] == 2
+    assert "Elsewhere" not in str(ledger.to_dict())  # names are the source's to tell

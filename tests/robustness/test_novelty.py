@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from hilum.bundle import Bundle
+from hilum.card import read_results
 from hilum.cli import run
 from hilum.data.cohort import Cohort
 from hilum.data.pixels import ArrayPixels
@@ -84,6 +85,8 @@ def test_the_verb_writes_a_picture_and_every_figure(
         "out": str(out), "warnings": told["warnings"],
     }  # fmt: skip
     assert told["kinds"][-1]["name"] == "white"
+    (of_card,) = read_results([out], small_bundle.digest).novelty
+    assert of_card.kinds[-1].group == "given"
     assert told["false_refusals"].keys() == {
         "gate",
         "novelty",

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from hilum.bundle import Bundle
+from hilum.card import read_results
 from hilum.cli import run
 from hilum.data.cohort import Cohort
 from hilum.data.faults import Fault, FaultyPixels
@@ -93,6 +94,8 @@ def test_the_verb_writes_its_files_and_an_opening_of_test(
     assert [(each["corruption"], each["severity"]) for each in told["conditions"]] == [
         ("jpeg", 5), ("markers", 5)
     ]  # fmt: skip
+    (of_card,) = read_results([out], small_bundle.digest).stress
+    assert [each.corruption for each in of_card.conditions] == ["jpeg", "markers"]
     with (out / "stress.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 3 * len(FIGURES)

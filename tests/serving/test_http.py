@@ -193,7 +193,7 @@ def test_the_bundle_tells_what_it_is(client: TestClient, small_bundle: Bundle) -
     assert told["ages"] is None
     assert "not known" in told["ages_in_words"]
     card = client.get("/v1/bundle/card")
-    assert card.content == small_bundle.read("card.md")
+    assert card.content == small_bundle.card()
     report = client.get("/v1/bundle/report")
     assert report.text == "<h1>Report</h1>"
     assert report.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
@@ -210,7 +210,7 @@ def test_the_bundle_at_work_answers_all_when_its_folder_is_gone(
         assert post(client, png()).status_code == 200
         assert client.post("/v1/explain", files={"film": png()}).status_code == 200
         assert client.get("/v1/bundle").json()["digest"] == small_bundle.digest
-        assert client.get("/v1/bundle/card").content == small_bundle.read("card.md")
+        assert client.get("/v1/bundle/card").content == small_bundle.card()
     finally:
         service.close()
 

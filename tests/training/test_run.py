@@ -58,6 +58,8 @@ def test_the_bundle_says_how_it_was_made(small_bundle: Bundle) -> None:
     recipe = small_recipe(epochs=6, batch_size=8, patience=6)
     assert manifest.recipe == recipe.model_dump(mode="json")
     assert "# small" in (small_bundle.folder / "card.md").read_text()
+    assert "card.md" not in manifest.files  # it is written again when test has been opened
+    assert small_bundle.card() == (small_bundle.folder / "card.md").read_bytes()
     assert manifest.roles["roles"]["test"]["n"] == 60
     assert set(manifest.figures) == {"tune", "calibrate"}
     assert "auroc" in manifest.figures["tune"]["Pneumonia"]

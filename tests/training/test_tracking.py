@@ -58,7 +58,7 @@ def made_bundle(folder: Path) -> Path:
     folder.mkdir()
     figures = {"calibrate": {"Pneumonia": {"auroc": {"value": 0.875}, "ece": {"value": None}}}}
     (folder / "bundle.json").write_text(json.dumps({"figures": figures}))
-    (folder / "card.md").write_text("# mine")
+    (folder / "card.md").write_text("---\nlicense: mit\n---\n\n# mine")
     write_metrics(folder, [epoch(1), epoch(2)])
     return folder
 

@@ -9,6 +9,7 @@ import typer
 from hilum import __version__
 from hilum.cli.audit import audit_app
 from hilum.cli.bundle import bundle_app
+from hilum.cli.card import card
 from hilum.cli.compare import compare
 from hilum.cli.data import data_app
 from hilum.cli.evaluate import evaluate
@@ -65,6 +66,7 @@ app.command()(generalise)
 app.command()(monitor)
 app.command()(serve)
 app.command()(pull)
+app.command()(card)
 app.command()(compare)
 app.command()(runs)
 app.add_typer(audit_app, name="audit")

@@ -11,7 +11,44 @@ from hilum.cli.options import Json
 
 bundle_app = typer.Typer(no_args_is_help=True, help="Look into a bundle, or check it.")
 
-_Bundle = Annotated[Path, typer.Argument(help="A bundle, or the folder that holds one.")]
+_Bundle = Annotated[Path, typer.Argument(help="A bundle: its folder, or one that ships by name.")]
+
+
+@bundle_app.command("list")
+def list_(as_json: Json = False) -> None:
+    """Print the bundles that ship with Hilum, which any verb takes by their names.
+
+    Example: hilum bundle list
+    """
+    from hilum.bundle import read_manifest
+    from hilum.cli.show import print_json
+    from hilum.shipped import FOLDER, shipped_bundles
+
+    folders = {name: FOLDER / name for name in shipped_bundles()}
+    manifests = {name: read_manifest(folder) for name, folder in folders.items()}
+    if as_json:
+        print_json(
+            {
+                name: {
+                    "folder": str(folders[name]),
+                    "findings": manifest.findings,
+                    "source": manifest.source,
+                    "backbone": manifest.backbone.name,
+                    "input_size": manifest.engine.input_size,
+                    "created": manifest.created,
+                    "licence": manifest.licence,
+                }
+                for name, manifest in manifests.items()
+            }
+        )
+        return
+    for name, manifest in manifests.items():
+        print(
+            f"{name}: {', '.join(manifest.findings)}; {manifest.backbone.name}, input "
+            f"{manifest.engine.input_size} px, from {manifest.source}, {manifest.created[:10]}"
+        )
+    if not manifests:
+        print("no bundle ships with this Hilum")
 
 
 @bundle_app.command()
@@ -50,7 +87,8 @@ def show(bundle: _Bundle, as_json: Json = False) -> None:
     else:
         by = f"hilum {manifest.versions['hilum']}"
         print(f"  made {manifest.created} by {by} from {manifest.source}")
-    print(f"  {manifest.backbone.name}, input {manifest.engine.input_size} px")
+    kept = "" if loaded.foreign else f", weights kept as {loaded.stored}"
+    print(f"  {manifest.backbone.name}, input {manifest.engine.input_size} px{kept}")
     for finding in manifest.findings:
         chosen = loaded.chosen_calibrator(finding)
         why = f", {chosen.reason}" if chosen.reason else ""
@@ -100,6 +138,8 @@ def show(bundle: _Bundle, as_json: Json = False) -> None:
     ]
     last = f", last {openings[-1]['time']}" if openings else ""
     print(f"  test of {whose} was opened {len(openings)} times{last}")
+    if loaded.shipped:
+        print(f"  what is opened here is noted in {loaded.ledger}")
     for warning in manifest.warnings:
         print(f"  warning: {warning}")
     print(manifest.intended_use)

@@ -31,7 +31,7 @@ def _column(flag: str, what: str) -> Any:
 
 def evaluate(
     bundle: Annotated[
-        Path | None, typer.Argument(help="A bundle, or the folder that holds one.")
+        Path | None, typer.Argument(help="A bundle: its folder, or one that ships by name.")
     ] = None,
     on: On = None,
     out: Out = Path("outputs"),

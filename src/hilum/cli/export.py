@@ -25,7 +25,9 @@ class Runtime(StrEnum):
 
 
 def export(
-    bundle: Annotated[Path, typer.Argument(help="A bundle, or the folder that holds one.")],
+    bundle: Annotated[
+        Path, typer.Argument(help="A bundle: its folder, or one that ships by name.")
+    ],
     to: Annotated[
         Runtime,
         typer.Option(
@@ -61,7 +63,11 @@ def export(
     from hilum.engines import CARRIED
     from hilum.exporting.agreement import read_films
     from hilum.exporting.exporting import export as run
-    from hilum.exporting.exporting import reference_engine, refuse_impossible
+    from hilum.exporting.exporting import (
+        reference_engine,
+        refuse_impossible,
+        refuse_shipped,
+    )
 
     if to is Runtime.ONNX:
         refuse_beside("--to onnx", {"--int8": int8 or None, "--bf16": bf16 or None})
@@ -72,6 +78,7 @@ def export(
     for name in names:
         refuse_impossible(name)
     loaded = load_bundle(bundle)
+    refuse_shipped(loaded)
     reference = reference_engine(loaded, fp32=names[0].endswith("-f32"))
     cohort = open_cohort(loaded.data, loaded.manifest.reading, data)
     chosen = choose(loaded, cohort, ROLE, loaded.data, seen="allow")

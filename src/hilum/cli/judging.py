@@ -302,7 +302,8 @@ def record_opening(
 ) -> None:
     """Write one look at `test` into the bundle's ledger, or say that it cannot be written."""
     if role == "test" and not bundle.record_opening(role, source, n, auroc):
-        say(f"note: {bundle.folder} cannot be written; its ledger of openings lacks this one")
+        where = bundle.ledger or "the folder of a user without a home"
+        say(f"note: {where} cannot be written; the ledger of openings lacks this one")
 
 
 def command() -> str:

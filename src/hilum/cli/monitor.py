@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 def monitor(
-    bundle: Annotated[Path, typer.Argument(help="A bundle, or the folder that holds one.")],
+    bundle: Annotated[
+        Path, typer.Argument(help="A bundle: its folder, or one that ships by name.")
+    ],
     log: Annotated[
         Path, typer.Option(metavar="DIR", help="The record, as 'hilum predict --log' writes it.")
     ],

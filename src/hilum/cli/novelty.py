@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 
 def novelty(
-    bundle: Annotated[Path, typer.Argument(help="A bundle, or the folder that holds one.")],
+    bundle: Annotated[
+        Path, typer.Argument(help="A bundle: its folder, or one that ships by name.")
+    ],
     on: On = None,
     out: Out = Path("novelty"),
     against: Annotated[

@@ -12,7 +12,9 @@ from hilum.cli.options import EngineName, Json, KeepIds, Option
 
 
 def predict(
-    bundle: Annotated[Path, typer.Argument(help="A bundle, or the folder that holds one.")],
+    bundle: Annotated[
+        Path, typer.Argument(help="A bundle: its folder, or one that ships by name.")
+    ],
     paths: Annotated[
         list[str],
         typer.Argument(

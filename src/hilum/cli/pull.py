@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def pull(
-    bundle: Annotated[Path, typer.Argument(help="A bundle, or the folder that holds one.")],
+    bundle: Annotated[
+        Path, typer.Argument(help="A bundle: its folder, or one that ships by name.")
+    ],
     url: Annotated[
         str, typer.Argument(metavar="URL", help="Of the server, https://host/dicom-web.")
     ],

@@ -29,6 +29,7 @@ def reproduce(
     """
     import time
 
+    from hilum.card import read_evaluation, write_card
     from hilum.cli.judging import evaluate_bundle
     from hilum.cli.show import say
     from hilum.cli.work import need_training, open_cohort_or_phantom, train_bundle
@@ -47,4 +48,5 @@ def reproduce(
     if bundle is None:  # another process of this run writes and tells
         return
     evaluate_bundle(bundle, cohort, "test", out, as_json=as_json)
+    say(f"card: {write_card(bundle, read_evaluation(out, bundle.digest))}")
     say(f"done in {time.monotonic() - began:.0f} s")

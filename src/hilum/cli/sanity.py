@@ -100,7 +100,7 @@ def check_sanity(
         same_maps(method, saliency.layer), plain, finding=finding, source=films.name, n=len(some)
     )
     if not kept:
-        say(f"note: {bundle.folder} cannot be written, and does not keep these checks")
+        say(f"note: {bundle.ledger or 'this user without a home'} cannot keep these checks")
     for check in found:
         verdict = {True: "stands", False: "FAILS", None: "undecided"}[check.passed]
         print(f"{check.question}: {verdict}; {check.figure.in_words(2)}; {check.rule}")

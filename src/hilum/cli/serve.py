@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def serve(
-    bundle: Annotated[Path, typer.Argument(help="A bundle, or the folder that holds one.")],
+    bundle: Annotated[
+        Path, typer.Argument(help="A bundle: its folder, or one that ships by name.")
+    ],
     host: Annotated[
         str, typer.Option(help="Address to listen at; one beyond this machine needs a token.")
     ] = "127.0.0.1",

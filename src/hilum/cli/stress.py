@@ -36,7 +36,9 @@ class Corruptions(StrEnum):
 
 
 def stress(
-    bundle: Annotated[Path, typer.Argument(help="A bundle, or the folder that holds one.")],
+    bundle: Annotated[
+        Path, typer.Argument(help="A bundle: its folder, or one that ships by name.")
+    ],
     on: On = None,
     out: Out = Path("stressed"),
     family: Annotated[

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 
 def validate(
-    bundle: Annotated[Path, typer.Argument(help="A bundle, or the folder that holds one.")],
+    bundle: Annotated[
+        Path, typer.Argument(help="A bundle: its folder, or one that ships by name.")
+    ],
     on: Annotated[
         list[str],
         typer.Option(

@@ -318,6 +318,12 @@ def _summary(cohort: Cohort, sets: Grouping, chosen_n: NDArray[np.bool_]) -> dic
     age_n = np.minimum(age_n[~np.isnan(age_n)], 90)  # who is older might be known by it
     if len(age_n):
         told["ages"] = {"n": len(age_n), "low": float(age_n.min()), "high": float(age_n.max())}
+    for name, of in (("sexes", "sex"), ("views", "view")):
+        known = cohort.table[of][chosen_n].dropna().astype(str).value_counts()
+        if len(known):
+            told[name] = {value: int(n) for value, n in sorted(known.items())}
+    if sites := int(cohort.table["site"][chosen_n].nunique()):
+        told["sites"] = sites  # how many: their names are the source's to tell
     return told
 
 

@@ -74,12 +74,9 @@ def _after(op: Any, known: dict[str, Grid | None]) -> Grid | None:
         return Grid(op.output(0).get_partial_shape()[2].get_length())
     if not _is_map(op.output(0)):
         return None
-    inputs = [
-        known.get(op.input_value(k).get_node().get_name())
-        for k in range(op.get_input_size())
-        if _is_map(op.input_value(k))
-    ]
-    found = next((grid for grid in inputs if grid is not None), None)
+    maps = [op.input_value(k) for k in range(op.get_input_size()) if _is_map(op.input_value(k))]
+    known_maps = [each for each in maps if known.get(each.get_node().get_name()) is not None]
+    found = known[known_maps[0].get_node().get_name()] if known_maps else None
     if found is None:
         return None
     if kind in _SLIDING:
@@ -91,7 +88,7 @@ def _after(op: Any, known: dict[str, Grid | None]) -> Grid | None:
         added = int(pads.get_data()[2])
         return replace(found, first=found.first - added * found.step)
     # What works on each place alone keeps the grid; what changes it otherwise is not known here.
-    same = op.output(0).get_partial_shape()[2] == op.input_value(0).get_partial_shape()[2]
+    same = op.output(0).get_partial_shape()[2] == known_maps[0].get_partial_shape()[2]
     return found if same else None
 
 

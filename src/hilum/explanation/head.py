@@ -71,8 +71,10 @@ def head_of(bundle: Bundle, channels: int) -> Head:
     if not heads or not fits:
         raise _no_head(bundle)
     names = [members[member] for member in sorted(members)]
-    weight_fc = np.concatenate([heads[name] for name in names], axis=1) / len(names)
-    biases = [tensors[name.removesuffix("weight") + "bias"] for name in names]
+    # In float64: a bundle may keep them as halves, whose mean is none.
+    weights = [heads[name].astype(np.float64) for name in names]
+    biases = [tensors[name.removesuffix("weight") + "bias"].astype(np.float64) for name in names]
+    weight_fc = np.concatenate(weights, axis=1) / len(names)
     return Head(weight_fc.astype(np.float32), np.mean(biases, axis=0).astype(np.float32))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -36,7 +37,7 @@ def reference_engine(bundle: Bundle, *, fp32: bool) -> Engine:
 
 
 def refuse_impossible(name: str) -> None:
-    """Raise where this machine lacks what an export needs, before any film is read."""
+    """Raise where this machine lacks what an export needs, before anything is read."""
     if name == "openvino-bf16" and not has_bf16():
         raise BundleError(
             name,
@@ -52,6 +53,18 @@ def refuse_impossible(name: str) -> None:
         raise MissingExtraError(name, "export", f"the engine {CARRIED}")
 
 
+def refuse_shipped(bundle: Bundle) -> None:
+    """Raise for a bundle that ships with Hilum, whose folder others may use, and installers own."""
+    if bundle.shipped:
+        raise BundleError(
+            bundle.folder,
+            "ships with Hilum, and no engine is put beside it",
+            expected="a bundle of your own",
+            remedy="copy it, and export the copy: "
+            + shlex.join(["cp", "-r", str(bundle.folder), f"my-{bundle.folder.name}"]),
+        )
+
+
 def export(bundle: Bundle, name: str, films: Films) -> Exported:
     """Make the engine `name`, measure it, and put it beside the bundle.
 
@@ -60,6 +73,7 @@ def export(bundle: Bundle, name: str, films: Films) -> Exported:
     written; what was there stays as it was.
     """
     refuse_impossible(name)
+    refuse_shipped(bundle)
     make = _MAKERS[name]
     runtime: Runtime = "onnxruntime" if name == "onnx-f32" else "openvino"
     precision = name.rpartition("-")[2]

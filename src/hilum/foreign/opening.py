@@ -60,6 +60,10 @@ class _Foreign(Bundle):
     def read(self, name: str) -> bytes:
         return self.held[name]
 
+    @property
+    def shipped(self) -> bool:
+        return False
+
     def checks(self, maps: str) -> list[dict[str, Any]]:
         """None: what checks a method alters the network in torch."""
         return []

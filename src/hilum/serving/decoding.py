@@ -26,7 +26,7 @@ from hilum.recipe import ReadingPart
 from hilum.serving.child import ASKED, HELLO, SAID
 from hilum.serving.film import Facts, Film
 from hilum.serving.limits import Limits
-from hilum.serving.rejection import Kind, Rejected
+from hilum.serving.rejection import GaveWay, Kind, Rejected
 
 _log = logging.getLogger(__name__)
 _SECRETS = ("HILUM_TOKEN", "HILUM_DICOMWEB_TOKEN")
@@ -217,7 +217,7 @@ class Pool:
                 return self._ask(header, content, until)
             except _Gone:
                 detail = "film: it ended the process that decodes it"
-                raise Rejected(Kind.UNREADABLE, detail) from None
+                raise GaveWay(Kind.UNREADABLE, detail) from None
 
     def _ask(self, header: bytes, content: bytes | Spool, until: float) -> _Said:
         child = self._free(until)
@@ -229,7 +229,7 @@ class Pool:
             return said
         except TimeoutError:
             limit = f"{self.limits.decode_time:g} s"
-            raise Rejected(Kind.UNREADABLE, f"film: not decoded within {limit}") from None
+            raise GaveWay(Kind.UNREADABLE, f"film: not decoded within {limit}") from None
         except _Gone:
             if not child.began:
                 raise Rejected(

@@ -8,8 +8,6 @@ from hilum.bundle import NOT_A_DEVICE, Bundle
 from hilum.serving.answering import ages_of
 from hilum.serving.limits import Limits
 
-CARD = "card.md"
-
 
 def describe(bundle: Bundle, engine: str, limits: Limits) -> dict[str, Any]:
     """Plain values. engine: that answers. Whether there is a report is the service's to say."""
@@ -52,7 +50,7 @@ def describe(bundle: Bundle, engine: str, limits: Limits) -> dict[str, Any]:
         "versions": manifest.versions,
         "commit": manifest.commit,
         "limits": {"film_bytes": limits.film, "body_bytes": limits.body, "films": limits.films},
-        "card": CARD in manifest.files,
+        "card": bundle.card() is not None,
         "notice": NOT_A_DEVICE,
     }
 

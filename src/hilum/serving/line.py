@@ -22,7 +22,7 @@ from hilum.errors import HilumError
 from hilum.serving.answering import Answerer, FilmAnswer
 from hilum.serving.batching import Asked, Batcher, Record, cannot_record
 from hilum.serving.decoding import Decoder, Pool, Spool
-from hilum.serving.describing import CARD, describe
+from hilum.serving.describing import describe
 from hilum.serving.film import Film
 from hilum.serving.rejection import Kind, Rejected
 from hilum.serving.watching import Watch
@@ -49,7 +49,7 @@ class Line:
         self.answerer = Answerer(bundle, engine)
         # Read here: another bundle stands in its folder before this one has answered its last.
         self.description = describe(bundle, self.answerer.engine, pool.limits)
-        self.card = bundle.read(CARD) if CARD in bundle.manifest.files else None
+        self.card = bundle.card()
         self.decoder = Decoder(bundle.manifest.reading, bundle.manifest.preprocessing, pool)
         self._threads, self._watch = threads, watch
         self._decoding, self._users, self._retired = 0, 0, False

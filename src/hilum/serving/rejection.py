@@ -38,3 +38,10 @@ class Rejected(Exception):
     def __init__(self, kind: Kind, detail: str, *, retry_after_s: int | None = None) -> None:
         super().__init__(detail)
         self.kind, self.detail, self.retry_after_s = kind, detail, retry_after_s
+
+
+class GaveWay(Rejected):
+    """A film whose decoding process ended or went on for too long.
+
+    The machine may be to blame as well as the film, so a film that can wait is tried again.
+    """

@@ -37,6 +37,7 @@ from hilum.bundle import (
     seal_bundle,
 )
 from hilum.calibration import Calibration, fit_calibration
+from hilum.card import first_card
 from hilum.data.cohort import ROLES, Cohort, Role
 from hilum.data.faults import under_faults
 from hilum.data.fingerprints import Fingerprints, fingerprints, fingerprints_for
@@ -51,12 +52,11 @@ from hilum.model.views import Network, with_views
 from hilum.predict import as_predictions, engine_logits
 from hilum.recipe import Recipe
 from hilum.training.abstaining import Kept, fit_abstention
-from hilum.training.card import model_card
-from hilum.training.checkpoint import save_tensors
 from hilum.training.engine import export_engine
 from hilum.training.loop import TrainingSet, logits
 from hilum.training.making import input_steps, make_classifier
 from hilum.training.records import RunRecord, recording
+from hilum.training.storing import round_weights, save_weights
 from hilum.training.watching import Tracker, Watcher
 from hilum.training.world import launch, main_process
 from hilum.units import units_of
@@ -122,6 +122,7 @@ def train(
         classifier = make_classifier(recipe, data, work, fabric=fabric, watcher=run, resume=resume)
         if not main_process():
             return None
+        round_weights(classifier, recipe.model.stored)
         network = with_views(classifier, recipe.model.views)
         with bundle_draft(target) as draft:
             for file in sorted([*work.glob("metrics.*"), *work.glob("member-*/metrics.*")]):
@@ -130,7 +131,7 @@ def train(
                 shutil.copy(file, kept)
             if selection:
                 (draft / SELECTION).write_text(json.dumps(selection, indent=1), encoding="utf-8")
-            save_tensors(classifier.weights(), draft / WEIGHTS)
+            save_weights(classifier, draft / WEIGHTS, recipe.model.stored)
             seen.write(draft / SEEN)
             manifest = _manifest(network, recipe, cohort, roles, steps, quarantine, draft, record)
             told = [each for way in (selection or {}).values() for each in way.get("warnings", ())]
@@ -142,9 +143,8 @@ def train(
                     "warnings": (*manifest.warnings, *told),
                 }
             )
-            (draft / "card.md").write_text(model_card(manifest), encoding="utf-8")
             run.write_done(draft)
-            bundle = seal_bundle(draft, target, manifest)
+            bundle = seal_bundle(draft, target, manifest, card=first_card)
         run.made(bundle.folder)
     shutil.rmtree(work)
     return bundle
@@ -161,7 +161,9 @@ def _manifest(
     record: RunRecord,
 ) -> Manifest:
     """Export the engine into the draft, fit what `calibrate` fixes, and say all of it."""
-    engine = openvino_engine(export_engine(classifier, recipe.input.size, draft / "openvino"))
+    engine = openvino_engine(
+        export_engine(classifier, recipe.input.size, draft / "openvino", recipe.model.stored)
+    )
     calibrate = Kept()
     logit_nf: dict[Role, NDArray[np.float64]] = {
         "tune": engine_logits(engine, steps, roles["tune"]),

@@ -68,6 +68,7 @@ def settled(recipe: Recipe) -> dict[str, Any]:
             "calibration": True,
             "select": True,
             "sweep": True,
+            "model": {"stored"},
             "train": {"checkpoint_steps", "checkpoint_minutes", "checkpoints_kept"},
         },
     )

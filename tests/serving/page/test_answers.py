@@ -274,8 +274,10 @@ def test_the_classifier_view_tells_the_bundle(visit: Open, small_bundle: Bundle)
 def test_a_card_is_text_and_never_code(visit: Open) -> None:
     opened = visit()
     card = (
+        "---\nlicense: mit\n---\n\n"
         "# <img src=x onerror=alert(1)>\n\n**bold** `code` <script>alert(2)</script>\n\n"
-        "| a | b |\n|---|---|\n| <b>1</b> | 2 |\n\n- one\n- two [x](javascript:alert(3))\n"
+        "| a | b |\n|---|---|\n| <b>1</b> | 2 |\n\n"
+        "- [ ] one\n- two [x](javascript:alert(3)) \\[0, 18)\n"
     )
     html = opened.page.evaluate(
         """card => import('/page/markdown.js').then(({ markdown }) => {
@@ -289,6 +291,10 @@ def test_a_card_is_text_and_never_code(visit: Open) -> None:
     )
     assert html[1:] == [0, 8]
     assert "&lt;img" in html[0]
+    assert "license" not in html[0]
+    assert "<li>☐ one</li>" in html[0]
+    assert "[0, 18)" in html[0]
+    assert "\\" not in html[0]
     assert opened.said == []
 
 

@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from hilum.evaluation.evaluation import Evaluation
+from hilum.evaluation.failures import worst
 from hilum.evaluation.plots import ABSENT, INK, MUTED, PRESENT, RULE, at_least, middle
 from hilum.evaluation.predictions import Predictions
 from hilum.evaluation.report.sheet import MARGIN, Sheet
@@ -39,17 +40,9 @@ class Errors:
 
 def errors_of(predictions: Predictions, finding: str, threshold: float) -> Errors:
     """The errors on one finding; positive is prob >= threshold, unknown labels are left out."""
-    prob_n, y_n = predictions.prob(finding), predictions.label(finding)
-    descending = np.argsort(-prob_n, kind="stable")
-    called_n = prob_n >= threshold
-    return Errors(
-        finding,
-        threshold,
-        tuple(descending[(called_n & (y_n == 0))[descending]].tolist()),
-        tuple(descending[::-1][(~called_n & (y_n == 1))[descending[::-1]]].tolist()),
-        prob_n,
-        tuple(predictions.image_id_n),
-    )
+    missed, alarms = worst(predictions, finding, threshold, most=len(predictions))
+    prob_n, image_id_n = predictions.prob(finding), tuple(predictions.image_id_n)
+    return Errors(finding, threshold, alarms, missed, prob_n, image_id_n)
 
 
 def gallery(

@@ -31,7 +31,7 @@ from hilum.serving.dicom.settings import DicomSettings, WebPeer
 from hilum.serving.dicom.source import read_source
 from hilum.serving.film import Film
 from hilum.serving.line import Line
-from hilum.serving.rejection import Kind, Rejected
+from hilum.serving.rejection import GaveWay, Kind, Rejected
 from hilum.serving.service import Service
 
 _log = logging.getLogger("hilum.dicom")
@@ -39,8 +39,6 @@ _TRIES = 3  # of a film that brings down whatever answers it
 _TURN = 0.5  # seconds between looks at what has come due
 _LOOK = 0.1  # seconds between looks at whether anything is owed
 _PASSING = (Kind.BUSY, Kind.TIMED_OUT)
-# What `decoding` says where a film's process gave way, for which the machine may be to blame, too.
-_UNDONE = ("film: it ended the process", "film: not decoded within")
 _BUSY_STEPS = 3  # of the wait for a service that has films enough: at most 4 to 8 s
 
 
@@ -200,7 +198,7 @@ class DicomService:
         except Rejected as no:
             if no.kind in _PASSING:
                 self._come_again(due)
-            elif no.detail.startswith(_UNDONE) and due.tries + 1 < _TRIES:
+            elif isinstance(no, GaveWay) and due.tries + 1 < _TRIES:
                 self._try_again(due)
             else:
                 self._give_up(due, line, no.kind)

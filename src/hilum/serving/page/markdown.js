@@ -5,7 +5,8 @@ import { el } from "./dom.js";
 
 /** text: Markdown; level: of the heading that `#` becomes. Returns elements. */
 export function markdown(text, level) {
-  const blocks = text.replaceAll("\r", "").split(/\n{2,}/).map((block) => block.split("\n").filter((line) => line.trim() !== "")).filter((lines) => lines.length > 0);
+  const read = text.replaceAll("\r", "").replace(/^---\n[^]*?\n---\n/, ""); // what is for machines
+  const blocks = read.split(/\n{2,}/).map((block) => block.split("\n").filter((line) => line.trim() !== "")).filter((lines) => lines.length > 0);
   return blocks.flatMap((lines) => blockOf(lines, level));
 }
 
@@ -50,6 +51,6 @@ function inline(text) {
   return text.split(/(\*\*[^*]+\*\*|`[^`]+`)/).filter((part) => part !== "").map((part) => {
     if (part.startsWith("**") && part.endsWith("**") && part.length > 4) return el("b", {}, part.slice(2, -2));
     if (part.startsWith("`") && part.endsWith("`") && part.length > 2) return el("code", {}, part.slice(1, -1));
-    return part;
+    return part.replace(/^\[ \] /, "☐ ").replace(/\\([\\`*[\]|])/g, "$1").replaceAll("&lt;", "<").replaceAll("&amp;", "&");
   });
 }

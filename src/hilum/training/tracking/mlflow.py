@@ -30,7 +30,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.telemetry import set_telemetry_client
 from mlflow.tracking import get_tracking_uri
 
-from hilum.bundle import MANIFEST, NOT_A_DEVICE
+from hilum.bundle import CARD, MANIFEST, NOT_A_DEVICE
 from hilum.errors import HilumError
 from hilum.training.metrics import METRICS, TABLE
 from hilum.training.tracking import epoch_figures, final_figures, flattened, one_line, step_figures
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 set_telemetry_client()  # type: ignore[no-untyped-call] # where MLflow was imported before
 
 _KEPT = "mlflow.json"
-_FILES = ("card.md", MANIFEST, METRICS, TABLE, "run.json")
+_FILES = (CARD, MANIFEST, METRICS, TABLE, "run.json")
 _STATUS = {"done": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 # Limits of MLflow's REST interface, a request; values of 500 characters are what servers before
 # 2.10 take. The recipe stands whole among the files.

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from hilum.bundle import MANIFEST, NOT_A_DEVICE
+from hilum.bundle import CARD, MANIFEST, NOT_A_DEVICE
+from hilum.card import without_front_matter
 from hilum.training.tracking import epoch_figures, final_figures, flattened, step_figures
 from hilum.training.watching import EpochReport, StepReport
 from hilum.writing import replacing
@@ -59,7 +60,8 @@ class TensorboardTracker:
         if (folder / MANIFEST).is_file():
             manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
             figures = final_figures(manifest)
-            writer.add_text("card", (folder / "card.md").read_text(encoding="utf-8"), run.steps)
+            card = (folder / CARD).read_text(encoding="utf-8")
+            writer.add_text("card", without_front_matter(card), run.steps)
         # A name of its own would make every run two.
         writer.add_hparams(settings, figures, run_name=".", global_step=run.steps)
         writer.close()
