@@ -247,12 +247,16 @@ def test_ctrl_c_keeps_the_state_and_resume_finishes_the_job(
     )
     work = tmp_path / ".bundle.run"
     until = time.monotonic() + 300  # seconds; on a busy machine its imports alone take a minute
-    while not checkpoints(work):
-        assert process.poll() is None
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=300)
+    try:
+        while not checkpoints(work):
+            assert process.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=300)
+    finally:
+        process.kill()
+        process.wait()
     assert process.returncode == 2
     last = said.strip().splitlines()[-1]
     assert last.startswith("hilum: training: interrupted after step")
