@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 MODELS ?= models
 OUT    ?= outputs
 
-.PHONY: reproduce test check lint lock container clean
+.PHONY: reproduce test check lint bench lock container clean
 
 reproduce: $(VENV)/ready
 	$(BIN)/hilum reproduce --models $(MODELS) --out $(OUT)
@@ -28,6 +28,10 @@ lint: $(VENV)/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/bandit -q -r src -c pyproject.toml
+
+# The quick benchmarks (about ten minutes), their ratios beside those on record. BENCH=--busy where other work runs.
+bench: $(VENV)/ready
+	$(BIN)/python benchmarks/bench.py $(BENCH)
 
 $(VENV)/ready: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Hilum needs Python 3.11 or newer; set PYTHON=…")'

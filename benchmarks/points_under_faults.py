@@ -20,6 +20,7 @@ from hilum.data.cohort import Cohort
 from hilum.data.faults import under_faults
 from hilum.data.roles import assign_roles
 from hilum.data.sources import open_source
+from hilum.engines import open_engine
 from hilum.predict import engine_logits
 from hilum.recipe import make_recipe
 from hilum.units import units_of
@@ -47,11 +48,9 @@ def main() -> None:
     cohort = calibrate_films(bundle.manifest.recipe)
     y_n = cohort.label_nf[:, 0]
     films = {CLEAN: cohort} | under_faults(cohort, options.severity)
-    steps = bundle.manifest.preprocessing
+    steps, engine = bundle.manifest.preprocessing, open_engine(bundle)
     prob = {
-        name: bundle.calibrator(bundle.findings[0]).prob(
-            engine_logits(bundle.engine, steps, each)[:, 0]
-        )
+        name: bundle.calibrator(bundle.findings[0]).prob(engine_logits(engine, steps, each)[:, 0])
         for name, each in films.items()
     }
     patient_n = cohort.table["patient_id"].astype(object)

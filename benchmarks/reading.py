@@ -2,6 +2,7 @@
 
 python benchmarks/reading.py                  1024 x 1024 films to 224 x 224, and prediction of them
 python benchmarks/reading.py --million        a cohort of a million rows
+python benchmarks/reading.py --busy           other work on the machine: processor time
 
 With HILUM_DATA set, also the DICOM files of rsna_sample and dicom/derived_chest there. Decoding,
 reading and predicting take turns, and of each the fastest round counts: what slows one down is
@@ -14,13 +15,13 @@ import argparse
 import os
 import resource
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple, get_args
 
+import figures
 import numpy as np
 import pandas as pd
 import pydicom
@@ -33,6 +34,7 @@ from hilum.data.preprocessing import CentreSquare, Resize, Step
 from hilum.data.reading import consecutive, cores, read_batches
 from hilum.data.resampling import Interpolation
 from hilum.data.sources.phantom import phantom_cohort
+from hilum.engines import Engine
 
 FILMS = 128  # read in a round
 DRAWN = 16  # different ones, each of which is read several times
@@ -149,32 +151,33 @@ def decode_by_pydicom(path: Path) -> NDArray[np.generic]:
 # --- reading against decoding
 
 
-def decoding(case: Case) -> float:
+def decoding(case: Case, clock: figures.Clock) -> float:
     """Seconds that the bare decoder takes for FILMS films, with a thread for each core."""
     paths = [case.paths[i % len(case.paths)] for i in range(FILMS)]
-    start = time.perf_counter()
+    start = clock()
     with ThreadPoolExecutor(cores()) as pool:
         for _ in pool.map(case.decode, paths):
             pass
-    return time.perf_counter() - start
+    return clock() - start
 
 
-def reading(case: Case, interpolation: Interpolation) -> float:
+def reading(case: Case, interpolation: Interpolation, clock: figures.Clock) -> float:
     """Seconds from files to batches of network input."""
     cohort = cohort_of(files(case.paths, FILMS), FILMS)
-    start = time.perf_counter()
+    start = clock()
     for _ in read_batches(cohort, steps(interpolation), consecutive(FILMS, BATCH_SIZE)):
         pass
-    return time.perf_counter() - start
+    return clock() - start
 
 
-def compare_reading(case: Case) -> None:
+def compare_reading(case: Case, rounds: int, clock: figures.Clock) -> dict[str, float]:
     kinds = get_args(Interpolation)
-    works = [lambda: decoding(case)]
-    works += [lambda kind=kind: reading(case, kind) for kind in kinds]
-    bare, *ours = fastest(works)
+    works = [lambda: decoding(case, clock)]
+    works += [lambda kind=kind: reading(case, kind, clock) for kind in kinds]
+    bare, *ours = fastest(works, rounds)
     shares = ", ".join(f"{kind} {bare / each:.2f}" for kind, each in zip(kinds, ours, strict=True))
     print(f"{case.name}: bare decoder {FILMS / bare:.0f} films/s, 1; with reading, {shares}")
+    return {f"{case.name}, {kind}": bare / each for kind, each in zip(kinds, ours, strict=True)}
 
 
 # --- prediction from files
@@ -183,12 +186,12 @@ def compare_reading(case: Case) -> None:
 class Clocked:
     """Pixels that remember when they were first asked for."""
 
-    def __init__(self, pixels: Pixels) -> None:
-        self._pixels = pixels
+    def __init__(self, pixels: Pixels, clock: figures.Clock) -> None:
+        self._pixels, self._clock = pixels, clock
         self.began: float | None = None
 
     def read(self, index: int) -> NDArray[np.float32]:
-        self.began = self.began or time.perf_counter()
+        self.began = self.began or self._clock()
         return self._pixels.read(index)
 
 
@@ -202,41 +205,42 @@ class Ready:
         return self._image_nchw[index % len(self._image_nchw), 0]
 
 
-def untrained_engine(folder: Path) -> tuple[bytes, bytes]:
+def untrained_engine(folder: Path) -> Engine:
+    from hilum.engines.running import openvino_engine
     from hilum.model.backbones import make_backbone
     from hilum.model.classifier import Classifier
     from hilum.training.engine import export_engine
 
     backbone = make_backbone("efficientnet_lite0", 1, weights="none", dropout=0.0)
-    return export_engine(Classifier(backbone), SIDE, folder)
+    return openvino_engine(export_engine(Classifier(backbone), SIDE, folder))
 
 
-def predicting(engine: tuple[bytes, bytes], pixels: Pixels, *to_input: Step) -> float:
+def predicting(engine: Engine, pixels: Pixels, clock: figures.Clock, *to_input: Step) -> float:
     """Seconds from the first film asked for to the last answer; loading the engine not counted."""
     from hilum.predict import engine_logits
 
-    clocked = Clocked(pixels)
+    clocked = Clocked(pixels, clock)
     ends = []
     engine_logits(
         engine,
         to_input,
         cohort_of(clocked, FILMS),
-        progress=lambda done, total: ends.append(time.perf_counter()),
+        progress=lambda done, total: ends.append(clock()),
     )
     return ends[-1] - clocked.began
 
 
-def compare_predicting(case: Case, engine: tuple[bytes, bytes]) -> None:
+def compare_predicting(case: Case, engine: Engine, clock: figures.Clock) -> dict[str, float]:
     kind = steps("bicubic")
     cohort = cohort_of(files(case.paths, BATCH_SIZE), BATCH_SIZE)
     (batch,) = read_batches(cohort, kind, consecutive(BATCH_SIZE, BATCH_SIZE))
     ready, from_files = Ready(batch.image_nchw), files(case.paths, FILMS)
     decode, read, model, both = fastest(
         [
-            lambda: decoding(case),
-            lambda: reading(case, "bicubic"),
-            lambda: predicting(engine, ready),
-            lambda: predicting(engine, from_files, *kind),
+            lambda: decoding(case, clock),
+            lambda: reading(case, "bicubic", clock),
+            lambda: predicting(engine, ready, clock),
+            lambda: predicting(engine, from_files, clock, *kind),
         ],
         rounds=3,
     )
@@ -246,43 +250,54 @@ def compare_predicting(case: Case, engine: tuple[bytes, bytes]) -> None:
         f"{(decode + model) / both:.2f}, of reading and model on the same cores "
         f"{(read + model) / both:.2f}"
     )
+    return {f"{case.name}, prediction to decoder and model": (decode + model) / both}
 
 
 # --- a million rows
 
 
-def million(paths: Sequence[Path]) -> None:
+def million(paths: Sequence[Path], clock: figures.Clock) -> None:
+    few, _ = first_batch(paths, 1_000, clock)
     n = 1_000_000
-    start = time.perf_counter()
+    first, built = first_batch(paths, n, clock)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(
+        f"{n:,} rows: cohort built in {built:.1f} s; order drawn and first batch read in "
+        f"{first:.2f} s, {first / few:.1f} times what a thousand rows take; {memory:.2f} GB"
+    )
+
+
+def first_batch(paths: Sequence[Path], n: int, clock: figures.Clock) -> tuple[float, float]:
+    """Seconds to draw an order and read its first batch, and before that to build the cohort."""
+    start = clock()
     cohort = cohort_of(files(paths, n), n)
-    built = time.perf_counter()
+    built = clock()
     order = np.random.default_rng(0).permutation(n)
     batches = np.split(order, range(BATCH_SIZE, n, BATCH_SIZE))
     next(read_batches(cohort, steps("bicubic"), batches))
-    first = time.perf_counter()
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(
-        f"{n:,} rows: cohort built in {built - start:.1f} s; "
-        f"order drawn and first batch read in {first - built:.2f} s; {memory:.2f} GB"
-    )
+    return clock() - built, built - start
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--million", action="store_true", help="a cohort of a million rows")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of reading; {ROUNDS} if unset")
+    figures.add_to(parser)
     options = parser.parse_args()
+    ratios = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         drawn = drawn_cases(folder)
         if options.million:
-            million(drawn[1].paths)
+            million(drawn[1].paths, options.clock)
             return
         print(f"{cores()} cores, load {os.getloadavg()[0]:.1f} before the run")
         for case in [*drawn, *real_cases()]:
-            compare_reading(case)
+            ratios |= compare_reading(case, options.rounds, options.clock)
         engine = untrained_engine(folder)
         for case in drawn[:3]:
-            compare_predicting(case, engine)
+            ratios |= compare_predicting(case, engine, options.clock)
+    figures.write(options.json, ratios)
 
 
 if __name__ == "__main__":

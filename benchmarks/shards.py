@@ -11,13 +11,13 @@ import argparse
 import io
 import os
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import figures
 import numpy as np
 from PIL import Image
 
@@ -50,14 +50,16 @@ def film_files(folder: Path, n: int, side: int, distinct: int) -> Cohort:
     return replace(cohort, pixels=FilePixels(folder, names))
 
 
-def rates(n: int, works: Sequence[Callable[[], object]], repeats: int) -> list[float]:
+def rates(
+    n: int, works: Sequence[Callable[[], object]], repeats: int, clock: figures.Clock
+) -> list[float]:
     """Films a second of each work, the best of some repeats, taken in turns."""
     best = [0.0] * len(works)
     for _ in range(repeats):
         for k, work in enumerate(works):
-            start = time.perf_counter()
+            start = clock()
             work()
-            best[k] = max(best[k], n / (time.perf_counter() - start))
+            best[k] = max(best[k], n / (clock() - start))
     return best
 
 
@@ -68,7 +70,9 @@ def each(work: Callable[[int], object], rows: Sequence[int]) -> None:
         list(pool.map(lambda run: [work(int(row)) for row in run], runs))
 
 
-def writing(cohort: Cohort, folder: Path, encoding: Encoding, repeats: int) -> list[float]:
+def writing(
+    cohort: Cohort, folder: Path, encoding: Encoding, repeats: int, clock: figures.Clock
+) -> list[float]:
     """Rates of `write_shards`, and of Pillow doing the bare work."""
     pixels = cohort.pixels
     assert isinstance(pixels, FilePixels)
@@ -81,26 +85,30 @@ def writing(cohort: Cohort, folder: Path, encoding: Encoding, repeats: int) -> l
         write_shards(cohort, str(folder), Form(encoding, per_shard=100), resume=False)
 
     n = len(cohort)
-    return rates(n, [shard, lambda: each(bare, range(n))], repeats)
+    return rates(n, [shard, lambda: each(bare, range(n))], repeats, clock)
 
 
-def reading(shards: Path, files: Cohort, repeats: int) -> list[float]:
+def reading(shards: Path, files: Cohort, repeats: int, clock: figures.Clock) -> list[float]:
     """Rates of films from shards, and from files, in one random order."""
     held = shards_cohort(str(shards), DataPart(), ReadingPart())
     rows = np.random.default_rng(0).permutation(len(held)).tolist()
     works = [partial(each, cohort.pixels.read, rows) for cohort in (held, files)]
-    return rates(len(rows), works, repeats)
+    return rates(len(rows), works, repeats, clock)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--films", type=int, default=96, help="large films; small ones are 50 x")
     parser.add_argument("--repeats", type=int, default=3)
+    figures.add_to(parser)
     options = parser.parse_args()
+    turns = (options.repeats, options.clock)
+    ratios = {}
     print(f"{CORES} cores, best of {options.repeats}")
     print("| work | films/s | bare or files | ratio |\n|---|---|---|---|")
 
     def row(what: str, ours: float, theirs: float) -> None:
+        ratios[what] = ours / theirs
         print(f"| {what} | {ours:,.0f} | {theirs:,.0f} | {ours / theirs:.2f} |", flush=True)
 
     with tempfile.TemporaryDirectory() as name:
@@ -110,11 +118,12 @@ def main() -> None:
         for encoding in ("png", "jpeg"):
             row(
                 f"write {encoding}, 1024 px",
-                *writing(large, work / encoding, encoding, options.repeats),
+                *writing(large, work / encoding, encoding, *turns),
             )
         write_shards(small, str(work / "tiny"), Form())
-        row("read png, 1024 px", *reading(work / "png", large, options.repeats))
-        row("read png, 28 px", *reading(work / "tiny", small, options.repeats))
+        row("read png, 1024 px", *reading(work / "png", large, *turns))
+        row("read png, 28 px", *reading(work / "tiny", small, *turns))
+    figures.write(options.json, ratios)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hilum.bundle import Bundle
+from hilum.bundle import Bundle, load_bundle
 from hilum.data.cohort import Cohort
-from made import small_recipe, write_npz
+from made import small_recipe, without_ink, write_npz
 
 _CHROMIUM = (
     "--no-sandbox",
@@ -63,15 +64,32 @@ def small_cohort(small_npz: Path) -> Cohort:
 
 @pytest.fixture(scope="session")
 def small_bundle(small_cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """A bundle that has learnt a little; tests that change it copy it first."""
+    """A bundle that has learnt a little; tests that change it copy it first.
+
+    Processes that share the work of one test run share it, too.
+    """
     from hilum.predict import predict
     from hilum.training.run import train
 
-    recipe = small_recipe(epochs=6, batch_size=8, patience=6)
-    bundle = train(recipe, small_cohort, tmp_path_factory.mktemp("models") / "small")
-    # A network that says the same of every film would let any test of its answers pass.
-    assert np.ptp(predict(bundle, small_cohort).logit("Pneumonia")) > 0.5
-    return bundle
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with (folder / "small_bundle.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (folder / "models" / "small").exists():
+            return load_bundle(folder / "models" / "small")
+        recipe = small_recipe(epochs=6, batch_size=8, patience=6)
+        bundle = train(recipe, small_cohort, folder / "models" / "small")
+        # A network that says the same of every film would let any test of its answers pass.
+        assert np.ptp(predict(bundle, small_cohort).logit("Pneumonia")) > 0.5
+        return bundle
+
+
+@pytest.fixture
+def no_ink() -> Iterator[None]:
+    """Figures are made and not drawn."""
+    with without_ink():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from hilum.data.cohort import Cohort
 from hilum.data.pixels import ArrayPixels
@@ -56,6 +59,37 @@ def small_recipe(**train: object) -> Recipe:
             "abstention": {"examples": 100},
         }
     )
+
+
+def tiny_recipe(**train: object) -> Recipe:
+    """As `small_recipe`, with timm's network for tests: half the time, and nothing to be learnt."""
+    values = small_recipe(**train).model_dump()
+    network = {"backbone": "test_efficientnet", "weights": "none"}
+    return make_recipe({**values, "name": "tiny", "model": {**values["model"], **network}})
+
+
+@contextmanager
+def without_ink() -> Iterator[None]:
+    """Figures are made and not drawn: in a report drawing takes twice as long as all the rest.
+
+    What is drawn is tested in `tests/evaluation`, and by those tests of commands that ask for ink.
+    """
+    from matplotlib.figure import Figure
+
+    blank = {kind: BytesIO() for kind in ("svg", "png")}
+    for kind, file in blank.items():
+        Figure(figsize=(1, 1)).savefig(file, format=kind)
+
+    def save(_: Figure, target: Any, *, format: str, **options: object) -> None:
+        made = blank[format].getvalue()
+        if isinstance(target, (str, Path)):
+            Path(target).write_bytes(made)
+        else:
+            target.write(made.decode() if isinstance(target, StringIO) else made)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", save)
+        yield
 
 
 def evaluated(

@@ -12,16 +12,18 @@ import sys
 import time
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from io import BytesIO
+from contextlib import contextmanager, redirect_stderr
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest.mock import patch
 
 import httpx
 import numpy as np
 import psutil
 from PIL import Image
 
+from hilum.cli import run
 from hilum.data.preprocessing import Resize
 from hilum.recipe import ReadingPart
 
@@ -100,15 +102,9 @@ def running(
 
 def refused(*arguments: str | Path, env: dict[str, str] | None = None) -> tuple[int, str]:
     """Exit code and errors of a `hilum serve` that cannot start."""
-    done = subprocess.run(
-        [sys.executable, "-m", "hilum", "serve", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env=os.environ | (env or {}),
-    )
-    return done.returncode, done.stderr
+    with redirect_stderr(StringIO()) as said, patch.dict(os.environ, env or {}):
+        code = run(["serve", *map(str, arguments)])
+    return code, said.getvalue()
 
 
 def done(work: Coroutine[Any, Any, _T]) -> _T:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from hilum.bundle import Bundle
+from made import write_npz
 
 # The finder of installed packages does not find these, as where they are not installed.
 BLOCK = """
@@ -47,12 +48,11 @@ def test_evaluate_and_predict_work_without_torch(
     assert "greyscale radiograph" in found.stderr
 
 
-def test_films_are_explained_without_torch(
-    small_bundle: Bundle, small_npz: Path, tmp_path: Path
-) -> None:
+def test_films_are_explained_without_torch(small_bundle: Bundle, tmp_path: Path) -> None:
     models = shutil.copytree(small_bundle.folder, tmp_path / "small")
-    out = tmp_path / "explained"
-    start = ("explain", models, "--data", small_npz, "--out", out, "--panels", "1")
+    few, out = tmp_path / "pneumoniamnist.npz", tmp_path / "explained"
+    write_npz(few, n=12, seed=1)
+    start = ("explain", models, "--data", few, "--out", out, "--panels", "1")
     found = hilum(*start, "--shortcuts")
     assert found.returncode == 0, found.stderr
     assert (out / "contact_sheet.png").is_file()

@@ -75,6 +75,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Written:
     return stand_in
 
 
+@pytest.mark.usefixtures("ink")
 def test_a_csv_becomes_a_report(tmp_path: Path, capsys: Captured) -> None:
     table = write_theirs(tmp_path / "theirs.csv")
     out = tmp_path / "out"

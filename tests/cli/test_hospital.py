@@ -27,6 +27,8 @@ SECRET = (
 SMALL = [
     *("--set", "input.size=32", "--set", "train.epochs=1", "--set", "train.batch_size=16"),
     *("--set", "data.calibrate_fraction=0.3", "--set", "data.test_fraction=0.3"),
+    *("--set", "model.backbone=test_efficientnet", "--set", "model.weights=none"),
+    *("--set", "abstention.examples=100"),
 ]
 
 Captured = pytest.CaptureFixture[str]

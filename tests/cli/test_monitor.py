@@ -40,6 +40,7 @@ def record(small_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return folder
 
 
+@pytest.mark.usefixtures("ink")
 def test_drift_on_the_phantom_is_found_within_three_days_and_all_is_written(
     small_bundle: Bundle, record: Path, tmp_path: Path, capsys: Captured
 ) -> None:

@@ -107,6 +107,7 @@ def test_one_page_holds_both_sides_and_what_could_be_done(
     assert "For decisions: " in printed
 
 
+@pytest.mark.usefixtures("ink")
 def test_several_sites_are_summed_up_and_shared_patients_told(
     small_bundle: Bundle, small_npz: Path, site: Path, tmp_path: Path, capsys: Captured
 ) -> None:

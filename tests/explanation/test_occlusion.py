@@ -15,7 +15,7 @@ from hilum.predict import predict
 
 
 def test_maps_are_those_of_torch_and_captum(small_bundle: Bundle, small_cohort: Cohort) -> None:
-    some = small_cohort.where(np.arange(len(small_cohort)) < 12)
+    some = small_cohort.where(np.arange(len(small_cohort)) < 4)
     by_torch = ByTorch(small_bundle, len(some), "occlusion", None)
     predict(small_bundle, some, look=by_torch)
     expected, found = by_torch.saliency(), explain(small_bundle, some, method="occlusion").saliency
@@ -60,11 +60,14 @@ def test_maps_are_those_of_captum_where_the_stride_does_not_divide_the_side(side
         np.testing.assert_allclose(found[:, finding], made[:, 0].numpy(), atol=1e-5)
 
 
-def test_the_engines_memory_may_be_used_again(small_bundle: Bundle, small_cohort: Cohort) -> None:
+def test_the_engines_memory_may_be_used_again(
+    small_bundle: Bundle, small_cohort: Cohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Maps of a batch do not hang on what the engine is asked while they are made."""
-    some = small_cohort.where(np.arange(len(small_cohort)) < 40)
+    monkeypatch.setattr("hilum.predict.BATCH_SIZE", 4)
+    some = small_cohort.where(np.arange(len(small_cohort)) < 6)
     whole = explain(small_bundle, some, method="occlusion")
-    alone = explain(small_bundle, some.where(np.arange(40) == 35), method="occlusion")
-    np.testing.assert_allclose(whole.saliency.map_nfhw[35], alone.saliency.map_nfhw[0], atol=1e-5)
+    alone = explain(small_bundle, some.where(np.arange(6) == 5), method="occlusion")
+    np.testing.assert_allclose(whole.saliency.map_nfhw[5], alone.saliency.map_nfhw[0], atol=1e-5)
     logit_n = predict(small_bundle, some, engine=open_engine(small_bundle)).logit("Pneumonia")
     np.testing.assert_array_equal(whole.predictions.logit("Pneumonia"), logit_n)

@@ -76,6 +76,8 @@ def test_a_map_that_hangs_on_the_film_alone_fails_with_random_weights(
 ) -> None:
     """Brightness in the place of a method: it is quiet under noise, and knows nothing."""
     monkeypatch.setattr(sanity, "attribute", lambda _, image, *__, **___: image[:, 0, ::8, ::8])
+    monkeypatch.setattr(sanity, "CASCADES", 2)
+    monkeypatch.setattr(sanity, "ENDS", 3)
     units = units_of(np.array([None] * 6, dtype=object))
     found, _, _ = checks(
         classifier, films(), Grid.of_tiles(SIDE, 8), 0, "grad_cam", units, np.random.default_rng(0)

@@ -56,6 +56,7 @@ def test_the_section_counts_its_films_and_says_how_they_were_aligned(
     assert "attention within the lungs" in str(section.blocks[3])
 
 
+@pytest.mark.usefixtures("no_ink")
 def test_a_report_has_the_section_and_loses_its_files_without_it(
     added: Supplement, explained: Explanation, small_bundle: Bundle, tmp_path: Path
 ) -> None:

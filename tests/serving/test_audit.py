@@ -7,7 +7,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -25,6 +24,7 @@ from hilum.serving.answering import Answerer, FilmAnswer
 from hilum.serving.audit import FIRST, Audit, verify
 from hilum.serving.film import prepare
 from hilum.serving.rejection import Kind
+from serving_made import eventually
 
 DIGEST = "ab" * 32
 
@@ -99,30 +99,30 @@ def test_a_line_is_chained_as_the_documentation_says(
     assert json.loads(one)["engine"] == answers[0].engine
 
 
-def test_eight_processes_lose_and_double_no_line(tmp_path: Path) -> None:
-    writers = [writer(tmp_path, 1000) for _ in range(8)]
-    assert [each.wait(300) for each in writers] == [0] * 8
+def test_four_processes_lose_and_double_no_line(tmp_path: Path) -> None:
+    writers = [writer(tmp_path, 500) for _ in range(4)]
+    assert [each.wait(300) for each in writers] == [0] * 4
     found = verify(tmp_path)
     assert found.problems == ()
     assert found.notes == ()
-    assert found.rejected == 8000
+    assert found.rejected == 2000
     assert found.files > 1
-    assert [json.loads(line)["line"] for line in lines_in(tmp_path)] == list(range(8000))
+    assert [json.loads(line)["line"] for line in lines_in(tmp_path)] == list(range(2000))
 
 
 def test_the_record_survives_kill_9(tmp_path: Path) -> None:
-    for _ in range(3):
+    for _ in range(2):
         before = len(lines_in(tmp_path))
         with writer(tmp_path, 100_000) as killed:
-            deadline = time.monotonic() + 60
-            while len(lines_in(tmp_path)) < before + 50 and time.monotonic() < deadline:
-                time.sleep(0.02)
-            killed.kill()
+            try:
+                eventually(lambda before=before: len(lines_in(tmp_path)) >= before + 50, 240)
+            finally:
+                killed.kill()
         assert verify(tmp_path).intact
     write_rejections(tmp_path, 5)
     found = verify(tmp_path)
     assert found.intact
-    assert found.rejected >= 155
+    assert found.rejected >= 105
 
 
 def test_a_torn_line_is_noted_and_the_chain_goes_on(tmp_path: Path) -> None:

@@ -202,7 +202,7 @@ def test_a_damaged_bundle_is_refused_and_the_old_one_goes_on(copy: Path, service
 
 def test_what_was_taken_on_is_answered_before_the_end(service: Running) -> None:
     clients = Clients(service.url, 8)
-    time.sleep(0.5)
+    eventually(lambda: clients.statuses[200] > 0, 30)
     children = service.children()
     service.signal(signal.SIGTERM)
     code = service.end()

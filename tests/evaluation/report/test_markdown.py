@@ -16,12 +16,14 @@ from hilum.evaluation import Evaluation
 from hilum.evaluation.report import write_report
 from hilum.evaluation.report.markdown import escaped
 from hilum.evaluation.report.verdict import NOT_A_DEVICE
+from made import without_ink
 
 
 def written(out: Path, findings: tuple[str, ...], **options: Any) -> tuple[Path, Evaluation, str]:
     predictions = made_predictions(findings, missing=9)
     evaluation = made_evaluation(predictions, **options)
-    write_report(out, predictions, evaluation, image_of=phantom, facts=made_facts())
+    with without_ink():
+        write_report(out, predictions, evaluation, image_of=phantom, facts=made_facts())
     return out, evaluation, (out / "report.md").read_text(encoding="utf-8")
 
 

@@ -134,16 +134,21 @@ def nothing_for(parts: Contents, evaluation: Evaluation) -> dict[tuple[str, str]
     }
 
 
-def light_page(predictions: Predictions, evaluation: Evaluation, facts: Facts) -> Read:
-    """The page without its drawings, which take longest; each is still drawn once."""
+def words_page(predictions: Predictions, evaluation: Evaluation, facts: Facts) -> Read:
+    """The page without its drawings, which take longest."""
     parts = contents(evaluation, facts, galleries(predictions, evaluation, None))
-    for finding in evaluation.findings:
-        for picture in pictures_of(evaluation, finding).values():
-            figure_of(picture, synthetic=evaluation.synthetic).draw_without_rendering()
     html = page.page(parts, nothing_for(parts, evaluation))
     for text in (Read(html).text(), markdown(parts, nothing_for(parts, evaluation))):
         assert not re.search(r"\b(None(?!:)|nan|NaN|inf|Infinity|undefined)\b", text)
     return Read(html)
+
+
+def light_page(predictions: Predictions, evaluation: Evaluation, facts: Facts) -> Read:
+    """The page without its drawings; each is still drawn once, and kept nowhere."""
+    for finding in evaluation.findings:
+        for picture in pictures_of(evaluation, finding).values():
+            figure_of(picture, synthetic=evaluation.synthetic).draw_without_rendering()
+    return words_page(predictions, evaluation, facts)
 
 
 def test_a_report_has_these_files_and_says_so(one: tuple[Path, Evaluation], tmp_path: Path) -> None:
@@ -439,6 +444,7 @@ def test_nearly_equal_films_with_other_answers_stand_side_by_side() -> None:
     assert all(film.lines[-1] == "pair 1: correlation 1.000" for film in pairs.films)
 
 
+@pytest.mark.usefixtures("no_ink")
 def test_without_pixels_ids_and_scores_stand_alone(tmp_path: Path) -> None:
     predictions = made_predictions(n=80)
     html = written(tmp_path, predictions, made_evaluation(predictions), image_of=None)
@@ -499,9 +505,9 @@ def test_a_ledger_with_many_openings_is_a_caveat() -> None:
     predictions = made_predictions(n=60)
     facts = made_facts()
     often = replace(facts, openings=facts.openings * 3)
-    told = light_page(predictions, made_evaluation(predictions), often).text("li")
+    told = words_page(predictions, made_evaluation(predictions), often).text("li")
     assert "have been opened 3 times" in told
-    once = light_page(predictions, made_evaluation(predictions), facts).text("li")
+    once = words_page(predictions, made_evaluation(predictions), facts).text("li")
     assert "have been opened" not in once
 
 
@@ -703,7 +709,7 @@ def test_probabilities_that_nobody_calibrated_are_not_called_calibrated() -> Non
         assert "uncalibrated" not in text
     evaluation = made_evaluation(predictions)
     assert calibrated(evaluation, FINDING)
-    assert "Before and after" in light_page(predictions, evaluation, made_facts()).text()
+    assert "Before and after" in words_page(predictions, evaluation, made_facts()).text()
 
 
 def test_what_is_not_answered_is_a_row_and_the_empty_set_is_named() -> None:
@@ -715,7 +721,7 @@ def test_what_is_not_answered_is_a_row_and_the_empty_set_is_named() -> None:
         resamples=20,
         by=(),
     )
-    text = light_page(predictions, evaluation, made_facts()).text()
+    text = words_page(predictions, evaluation, made_facts()).text()
     prob_n = predictions.prob(FINDING)
     silent = 100 * float(((prob_n > 0.3) & (prob_n < 0.7)).mean())
     assert silent > 1
@@ -750,11 +756,12 @@ def test_where_nothing_is_deployed_one_point_is_shown_for_both() -> None:
 
 def test_a_nameless_finding_is_spoken_of_as_the_finding() -> None:
     predictions = made_predictions(("Finding",), n=120)
-    found = light_page(predictions, made_evaluation(predictions), made_facts())
+    found = words_page(predictions, made_evaluation(predictions), made_facts())
     assert re.search(r"\d+ with the finding and \d+ without", found.text())
     assert {"Truly without it", "Truly with it"} <= set(found.words["th"])
 
 
+@pytest.mark.usefixtures("no_ink")
 def test_an_earlier_reports_pictures_do_not_stay_beside_other_figures(tmp_path: Path) -> None:
     predictions = made_predictions(("Pneumonia", "Mass"), n=60)
     written(tmp_path, predictions, made_evaluation(predictions))
@@ -794,5 +801,5 @@ def test_a_row_without_images_has_no_shares() -> None:
     counts = evaluation.operating_points[FINDING]["deployed"].confusion
     assert counts.row_shares[0] == (None, None)
     assert sum(share or 0 for share in counts.row_shares[1]) == pytest.approx(1)
-    text = light_page(predictions, evaluation, made_facts()).text()
+    text = words_page(predictions, evaluation, made_facts()).text()
     assert "Truly no pneumonia 0 (\N{EN DASH}) 0 (\N{EN DASH})" in text

@@ -102,7 +102,7 @@ def write_picture(picture: Picture, folder: Path, about: str, *, synthetic: bool
     """Write `{name}.png` and `{name}.svg`; return the SVG. Raises OutputError."""
     figure = figure_of(picture, synthetic=synthetic)
     svg = svg_of(figure, picture, about)
-    figure.set_layout_engine("none")  # it has been laid out, and stays so
+    figure.set_layout_engine(None)  # it has been laid out, and stays so
     with replacing(folder / f"{picture.name}.svg") as draft:
         draft.write_text(svg, encoding="utf-8")
     with replacing(folder / f"{picture.name}.png") as draft:
