@@ -112,6 +112,12 @@ def judged(runner: Runner, out: Path, *what: str) -> Told:
     }
 
 
+def made_by(bundle: Path) -> str:
+    recipe = json.loads((bundle / "bundle.json").read_text())["recipe"]
+    epochs = recipe["train"]["epochs"]
+    return f"{epochs} epochs" if epochs else "a head on frozen features (`--quick`)"
+
+
 def run_of(folder: Path) -> Told:
     """A whole training, as its diary has it."""
     lines = (folder / "epochs.jsonl").read_text().splitlines()
@@ -200,10 +206,16 @@ def main() -> None:
         side: judged(runner, wanted.out / f"judged-{side}", str(bundle), "--on", "pneumoniamnist")
         for side, bundle in bundles.items()
     }
+    for side, bundle in bundles.items():
+        found["judged"][side]["note"] = made_by(bundle)
     theirs = (wanted.keras_run or wanted.out / "keras-run") / "predictions.csv"
     if "keras" in found["runs"] and theirs.exists():
         arguments = ("--predictions", str(theirs))
-        found["judged"]["keras"] = judged(runner, wanted.out / "judged-keras", *arguments)
+        result = found["runs"]["keras"]["result"]
+        note = f"{result['weights']} weights, batch norm {result['batch_norm']}"
+        found["judged"]["keras"] = {"note": note} | judged(
+            runner, wanted.out / "judged-keras", *arguments
+        )
     found["load_after"] = os.getloadavg()[0]
     (wanted.out / "compared.json").write_text(json.dumps(found, indent=1))
     page = markdown(found)
