@@ -30,7 +30,6 @@ from table import markdown
 
 from hilum.engines.running import processor
 
-SIDES = ("keras", "hilum-64", "hilum-224")
 TEST_FILMS = 624
 
 
@@ -49,6 +48,10 @@ def training(runner: Runner, films: dict[str, int], turns: int) -> dict[str, Any
     """Epochs of a few films of train, and as large a share of what each looks at after one."""
     workers = {
         "keras": Worker(runner, "theirs.py", "train", "--films", str(films["keras"])),
+        "keras-trained-norm": Worker(
+            runner,
+            *("theirs.py", "train", "--films", str(films["keras"]), "--batch-norm", "trained"),
+        ),
         "hilum-64": Worker(
             runner, "ours.py", "train", "pneumoniamnist", "--films", str(films["hilum-64"])
         ),
@@ -165,7 +168,7 @@ def facts(runner: Runner, busy: bool) -> Told:
         "cores": len(os.sched_getaffinity(0)),
         "date": datetime.now(UTC).isoformat(timespec="minutes"),
         "commit": commit.stdout.strip() or "unknown",
-        "threads": "one a process" if busy else "all",
+        "threads": "one thread a process" if busy else "all threads",
         "load_before": os.getloadavg()[0],
     }
 
@@ -183,24 +186,30 @@ def main() -> None:
     parser.add_argument("--keras-python", type=Path, help="one that has requirements.txt already")
     parser.add_argument("--keras-run", type=Path, help="what train.py wrote earlier")
     parser.add_argument("--our-run", type=Path, help="what `ours.py whole` wrote earlier")
+    parser.add_argument("--times-from", type=Path, help="an earlier compared.json, for its times")
     parser.add_argument("--bundle", type=Path, help="of the default recipe, made earlier")
     parser.add_argument("--bundle-224", type=Path, help="of pneumoniamnist-224, made earlier")
     wanted = parser.parse_args()
     wanted.out.mkdir(parents=True, exist_ok=True)
+    earlier = wanted.times_from and json.loads(wanted.times_from.read_text())
     python = wanted.keras_python or keras_python(HERE / ".venv")
     runner = Runner(wanted.out / "log", python, busy=wanted.busy)
     found: Told = facts(runner, wanted.busy)
     bundles = made_bundles(runner, wanted)
     turns = 2 if wanted.quick else wanted.turns
     films = {"keras": 64, "hilum-64": 256, "hilum-224": 64} if wanted.quick else {
-        "keras": 160, "hilum-64": 640, "hilum-224": 160
+        "keras": 160, "hilum-64": 640, "hilum-224": 320
     }  # fmt: skip
-    print("films trained on, turn about", flush=True)
-    found["training"] = training(runner, films, turns)
-    print("films predicted, turn about", flush=True)
-    found["predicting"] = predicting(runner, bundles, turns)
-    found["cold"] = from_cold(runner, bundles, 1 if wanted.quick else 3)
-    found["sizes"] = sizes(runner)
+    if earlier:
+        found = {key: each for key, each in earlier.items() if key not in ("runs", "judged")}
+    else:
+        print("films trained on, turn about", flush=True)
+        found["training"] = training(runner, films, turns)
+        print("films predicted, turn about", flush=True)
+        found["predicting"] = predicting(runner, bundles, turns)
+        found["cold"] = from_cold(runner, bundles, 1 if wanted.quick else 3)
+        found["sizes"] = sizes(runner)
+        found["load_after"] = os.getloadavg()[0]
     found["runs"] = whole_trainings(runner, wanted)
     found["judged"] = {
         side: judged(runner, wanted.out / f"judged-{side}", str(bundle), "--on", "pneumoniamnist")
@@ -216,7 +225,6 @@ def main() -> None:
         found["judged"]["keras"] = {"note": note} | judged(
             runner, wanted.out / "judged-keras", *arguments
         )
-    found["load_after"] = os.getloadavg()[0]
     (wanted.out / "compared.json").write_text(json.dumps(found, indent=1))
     page = markdown(found)
     (wanted.out / "compared.md").write_text(page)

@@ -3,8 +3,8 @@
 python theirs.py train --films 160      in the environment of requirements.txt; HILUM_DATA is set
 python theirs.py predict --films 624
 
-Weights are random: they cost no less. Batch norm is frozen, as the recipe says. What training makes
-of them is `train.py`'s.
+Weights are random: they cost no less. Batch norm is frozen, as the recipe says, unless it is asked to
+be trained. What training makes of them is `train.py`'s.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("task", choices=("train", "predict"))
     parser.add_argument("--films", type=int, required=True)
+    parser.add_argument("--batch-norm", choices=("frozen", "trained"), default="frozen")
     parser.add_argument("--busy", action="store_true", help="one thread")
     wanted = parser.parse_args()
     if wanted.busy:
@@ -46,7 +47,8 @@ def main() -> None:
     train, val = split("train"), split("val")
     share = wanted.films / len(train.label_n)
     films, looked_at = first(train, wanted.films), first(val, math.ceil(share * len(val.label_n)))
-    freeze_norm(base)
+    if wanted.batch_norm == "frozen":
+        freeze_norm(base)
     prepare(model, base, rate=1e-3, last=None)
 
     def epoch() -> int:
