@@ -3,8 +3,8 @@
 python theirs.py train --films 160      in the environment of requirements.txt; HILUM_DATA is set
 python theirs.py predict --films 624
 
-Weights are random: they cost no less. Batch norm is frozen, as the recipe says, unless it is asked to
-be trained. What training makes of them is `train.py`'s.
+Weights are random: they cost no less. Batch norm is frozen, as the recipe says, unless it is asked
+to be trained. What training makes of them is `train.py`'s.
 """
 
 from __future__ import annotations
