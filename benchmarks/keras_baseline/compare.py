@@ -23,7 +23,6 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from processes import HERE, Runner, Told, Worker, keras_python
 from table import markdown
@@ -33,50 +32,50 @@ from hilum.engines.running import processor
 TEST_FILMS = 624
 
 
-def turn_about(workers: dict[str, Worker], turns: int) -> dict[str, list[Told]]:
-    """What each told in each turn; the first call of each, which compiles, is left out."""
-    for worker in workers.values():
+def turn_about(
+    runner: Runner, script: tuple[str, ...], others: dict[str, tuple[str, ...]], turns: int
+) -> Told:
+    """Keras and each of the others by turns; the first call of each, which compiles, is left out.
+
+    script: what Keras runs, with its arguments. Two processes at a time, since each takes gigabytes.
+    What the others tell has what Keras told in the same turn as `beside`.
+    """
+    keras = Worker(runner, *script)
+    keras.work()
+    told: Told = {"keras": {**keras.facts, "turns": []}}
+    for side, command in others.items():
+        worker = Worker(runner, *command)
         worker.work()
-    told: dict[str, list[Told]] = {side: [] for side in workers}
-    for _ in range(turns):
-        for side, worker in workers.items():
-            told[side].append(worker.work())
+        told[side] = {**worker.facts, "turns": []}
+        for _ in range(turns):
+            beside = keras.work()
+            told["keras"]["turns"].append(beside)
+            told[side]["turns"].append({**worker.work(), "beside": beside})
+        worker.close()
+    keras.close()
     return told
 
 
-def training(runner: Runner, films: dict[str, int], turns: int) -> dict[str, Any]:
+def training(runner: Runner, films: dict[str, int], turns: int) -> Told:
     """Epochs of a few films of train, and as large a share of what each looks at after one."""
-    workers = {
-        "keras": Worker(runner, "theirs.py", "train", "--films", str(films["keras"])),
-        "keras-trained-norm": Worker(
-            runner,
-            *("theirs.py", "train", "--films", str(films["keras"]), "--batch-norm", "trained"),
-        ),
-        "hilum-64": Worker(
-            runner, "ours.py", "train", "pneumoniamnist", "--films", str(films["hilum-64"])
-        ),
-        "hilum-224": Worker(
-            runner, "ours.py", "train", "pneumoniamnist-224", "--films", str(films["hilum-224"])
-        ),
+    keras = ("theirs.py", "train", "--films", str(films["keras"]))
+    small, large = (("--films", str(films[side])) for side in ("hilum-64", "hilum-224"))
+    others = {
+        "keras-trained-norm": (*keras, "--batch-norm", "trained"),
+        "hilum-64": ("ours.py", "train", "pneumoniamnist", *small),
+        "hilum-224": ("ours.py", "train", "pneumoniamnist-224", *large),
     }
-    return closed(workers, turn_about(workers, turns))
+    return turn_about(runner, keras, others, turns)
 
 
-def predicting(runner: Runner, bundles: dict[str, Path], turns: int) -> dict[str, Any]:
+def predicting(runner: Runner, bundles: dict[str, Path], turns: int) -> Told:
     """All of test, in processes that have a model open already."""
-    workers = {"keras": Worker(runner, "theirs.py", "predict", "--films", str(TEST_FILMS))}
-    for side, bundle in bundles.items():
-        workers[side] = Worker(runner, "ours.py", "predict", str(bundle))
-    return closed(workers, turn_about(workers, turns))
+    keras = ("theirs.py", "predict", "--films", str(TEST_FILMS))
+    others = {side: ("ours.py", "predict", str(bundle)) for side, bundle in bundles.items()}
+    return turn_about(runner, keras, others, turns)
 
 
-def closed(workers: dict[str, Worker], told: dict[str, list[Told]]) -> dict[str, Any]:
-    for worker in workers.values():
-        worker.close()
-    return {side: {**workers[side].facts, "turns": told[side]} for side in workers}
-
-
-def from_cold(runner: Runner, bundles: dict[str, Path], turns: int) -> dict[str, Any]:
+def from_cold(runner: Runner, bundles: dict[str, Path], turns: int) -> Told:
     """A process from its start to its end that opens a model and predicts test once."""
     commands = {"keras": ("theirs.py", ("predict", "--films", str(TEST_FILMS)))}
     commands |= {side: ("ours.py", ("predict", str(each))) for side, each in bundles.items()}
@@ -84,7 +83,8 @@ def from_cold(runner: Runner, bundles: dict[str, Path], turns: int) -> dict[str,
     for _ in range(turns):
         for side, (script, arguments) in commands.items():
             used, _ = runner.once(runner.command(script, arguments), "go\n")
-            told[side].append({"films": TEST_FILMS, **used._asdict()})
+            beside = {} if side == "keras" else {"beside": told["keras"][-1]}
+            told[side].append({"films": TEST_FILMS, **used._asdict(), **beside})
     return {side: {"turns": each} for side, each in told.items()}
 
 

@@ -44,11 +44,11 @@ def per_film(turns: list[dict[str, Any]], clock: str) -> list[float]:
 
 def rates(found: dict[str, Any], clock: str) -> dict[str, tuple[float, float, str]]:
     """For each side: seconds a film, ratio to Keras, and its range; medians over the turns."""
-    keras = per_film(found["keras"]["turns"], clock)
     told = {}
     for side, each in found.items():
         own = per_film(each["turns"], clock)
-        ratios = [theirs / ours for theirs, ours in zip(keras, own, strict=True)]
+        theirs = per_film([turn.get("beside", turn) for turn in each["turns"]], clock)
+        ratios = [other / ours for other, ours in zip(theirs, own, strict=True)]
         spread = "" if side == "keras" else f" ({min(ratios):.1f} to {max(ratios):.1f})"
         told[side] = median(own), median(ratios), spread
     return told

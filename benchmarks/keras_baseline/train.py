@@ -182,6 +182,7 @@ class Run:
     def first(self, weights: str | None, norm: str, watch: NotLearning | None) -> bool:
         """All but batch norm at 1e-3, by val loss."""
         self.clock = Clock()
+        keras.backend.clear_session()
         keras.utils.set_random_seed(self.wanted.seed)
         self.model, self.base = make_model(weights)
         if norm == "frozen":
