@@ -37,7 +37,7 @@ def turn_about(
 ) -> Told:
     """Keras and each of the others by turns; the first call of each, which compiles, is left out.
 
-    script: what Keras runs, with its arguments. Two processes at a time, since each takes gigabytes.
+    script: what Keras runs, with its arguments. Two processes at a time: each takes gigabytes.
     What the others tell has what Keras told in the same turn as `beside`.
     """
     keras = Worker(runner, *script)
