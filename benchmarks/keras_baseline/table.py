@@ -115,7 +115,7 @@ def reaching(runs: dict[str, Any]) -> list[str]:
                     seconds(epoch["wall_s_so_far"]), seconds(own), ratio)
             )  # fmt: skip
     lines += ["", "Ratios are of processor time."]
-    if runs.get("keras", {}).get("result", {}).get("weights") == "random":
+    if "random" in {each.get("weights") for each in runs.get("keras", {}).get("epochs", ())}:
         lines[-1] += " Keras had no ImageNet weights here and Hilum had: this is no fair race."
     return [*lines, ""]
 
@@ -139,6 +139,13 @@ def authors_epochs(training: dict[str, Any], runs: dict[str, Any]) -> list[str]:
         f"processor time (its last epochs, of 20 layers, taken for whole ones). That is so many "
         f"times what Hilum's default took: {'; '.join(parts)}.", "",
     ]  # fmt: skip
+
+
+def said_of(keras: dict[str, Any]) -> str:
+    if notes := keras["result"].get("notes"):
+        return "; ".join(notes) + "."
+    weights = {each["weights"] for each in keras["epochs"]}
+    return f"starts from {' and '.join(sorted(weights))} weights; it did not come to its end."
 
 
 def by_epoch(runs: dict[str, Any]) -> list[str]:
@@ -190,7 +197,7 @@ def disk(found: dict[str, dict[str, Any]]) -> list[str]:
 
 def markdown(found: dict[str, Any]) -> str:
     """The page. found: what compare.py writes as JSON."""
-    keras = found["runs"].get("keras", {}).get("result", {})
+    keras = found["runs"].get("keras")
     lines = [
         "# Hilum beside the predecessor's recipe", "",
         f"{found['machine']}, {found['cores']} cores, {found['threads']}; load "
@@ -203,7 +210,7 @@ def markdown(found: dict[str, Any]) -> str:
         *timed(found["cold"], "The same, from the start of a process to its end"),
     ]  # fmt: skip
     if keras:
-        lines += ["**The training in Keras:** " + "; ".join(keras["notes"]) + ".", ""]
+        lines += ["**The training in Keras:** " + said_of(keras), ""]
     if found["runs"]:
         lines += reaching(found["runs"]) + authors_epochs(found["training"], found["runs"])
         lines += by_epoch(found["runs"])

@@ -77,11 +77,18 @@ class Diary(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, folder: Path, clock: Clock, test: Split, ends: float, phase: str, norm: str
+        self,
+        folder: Path,
+        clock: Clock,
+        test: Split,
+        ends: float,
+        phase: str,
+        norm: str,
+        weights: str,
     ) -> None:
         super().__init__()
         self.file, self.clock, self.test, self.ends = folder / "epochs.jsonl", clock, test, ends
-        self.phase, self.norm, self.timed_out = phase, norm, False
+        self.phase, self.norm, self.weights, self.timed_out = phase, norm, weights, False
         self.epoch_began = time.perf_counter()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
@@ -99,6 +106,7 @@ class Diary(keras.callbacks.Callback):
         line = {
             "phase": self.phase,
             "batch_norm": self.norm,
+            "weights": self.weights,
             "epoch": epoch + 1,
             "steps": self.steps,
             **{key: float(value) for key, value in (logs or {}).items()},
@@ -163,7 +171,7 @@ class Run:
     def phase(self, model: keras.Model, name: str, norm: str, *extra: keras.callbacks.Callback,
               watched: str, mode: str, epochs: int) -> bool:  # fmt: skip
         """Fit; True where it ended by itself, False where the time was up."""
-        diary = Diary(self.folder, self.clock, self.test, self.ends, name, norm)
+        diary = Diary(self.folder, self.clock, self.test, self.ends, name, norm, self.weights)
         model.fit(
             training_batches(self.train, self.wanted.seed),
             validation_data=plain_batches(self.val),
@@ -181,7 +189,7 @@ class Run:
 
     def first(self, weights: str | None, norm: str, watch: NotLearning | None) -> bool:
         """All but batch norm at 1e-3, by val loss."""
-        self.clock = Clock()
+        self.clock, self.weights = Clock(), weights or "random"
         keras.backend.clear_session()
         keras.utils.set_random_seed(self.wanted.seed)
         self.model, self.base = make_model(weights)
@@ -221,9 +229,9 @@ class Run:
         if not done:
             self.note(f"ended by the limit of {self.wanted.limit_minutes:g} minutes")
         self.clock.halt()
-        self.write(weights, norm)
+        self.write(norm)
 
-    def write(self, weights: str | None, norm: str) -> None:
+    def write(self, norm: str) -> None:
         prob_n = probabilities(self.model, self.test)
         rows = zip(self.test.label_n.astype(int), prob_n, strict=True)
         lines = [f"test-{k:04d},{label},{prob:.9g}" for k, (label, prob) in enumerate(rows)]
@@ -232,7 +240,7 @@ class Run:
         result = {
             "test": figures(self.test.label_n, prob_n),
             "val": val,
-            "weights": weights or "random",
+            "weights": self.weights,
             "batch_norm": norm,
             "notes": self.said,
             "train_wall_s": self.clock.wall,
