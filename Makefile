@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 MODELS ?= models
 OUT    ?= outputs
 
-.PHONY: reproduce test check lint bench lock container clean
+.PHONY: reproduce test check lint docs bench lock container clean
 
 reproduce: $(VENV)/ready
 	$(BIN)/hilum reproduce --models $(MODELS) --out $(OUT)
@@ -28,6 +28,10 @@ lint: $(VENV)/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/bandit -q -r src -c pyproject.toml
+
+# The documentation as a site, into site/; a broken link or a page without a place ends it.
+docs: $(VENV)/ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # The quick benchmarks (about ten minutes), their ratios beside those on record. BENCH=--busy where other work runs.
 bench: $(VENV)/ready
