@@ -44,7 +44,7 @@ RUN python locked requirements.lock hatchling cyclonedx-bom > tools.lock \
 
 # Hilum itself, without its libraries, as the tree /hilum/opt/hilum.
 FROM tools AS hilum
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE THIRD_PARTY_NOTICES.md ./
 COPY src src
 RUN python -m pip wheel --no-deps --no-index --no-build-isolation --wheel-dir wheels . \
     && python -m pip --python /opt/hilum/bin/python install --no-compile --no-deps --no-index --root /hilum \
@@ -101,7 +101,7 @@ ARG SOURCE=unknown
 ARG CREATED=1970-01-01T00:00:00Z
 LABEL org.opencontainers.image.title="pneumonia-image-eval" \
       org.opencontainers.image.description="Evaluates a chest X-ray classifier. Research use only: not a medical device." \
-      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.licenses="Apache-2.0 AND CC-BY-4.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.source="${SOURCE}" \
