@@ -28,7 +28,8 @@ from together import free_port
 NOT_RUN = {
     r"make \w": ("the whole project, on an empty machine", ".ci/run"),
     r"python3 -m venv|\. \.venv/": ("an environment of one's own", ".ci/run"),
-    r"docker ": ("wants a Docker engine", "Dockerfile"),
+    r"docker |scripts/check-container ": ("wants an engine", "scripts/check-container"),
+    r"openssl |chmod ": ("a secret for Docker Compose", "deploy/compose"),
     r"pip install ": ("changes the environment", ".ci/run"),
     r"apt-get ": ("changes the machine", ".ci/run"),
     r"python examples/": ("run there on smaller data", "tests/docs/test_examples.py"),
