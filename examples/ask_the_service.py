@@ -11,10 +11,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 TRIES = 5
@@ -65,7 +66,10 @@ def main() -> None:
     told = asked.parse_args()
     told.out.mkdir(parents=True, exist_ok=True)
     for film in told.films:
-        print(ask(told.service.rstrip("/"), film, told.out))
+        try:
+            print(ask(told.service.rstrip("/"), film, told.out))
+        except URLError as error:
+            sys.exit(f"{told.service}: no service answers there ({error.reason})")
     print("Research use only: not a medical device.")
 
 

@@ -76,7 +76,7 @@ def main() -> None:
         "AUROC": auroc,
         **{k: deployed.figures[k] for k in ("sensitivity", "ppv")},
     }.items():
-        print(f"{name}: {figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})")
+        print(f"{name}: {figure.in_words()}")
     print(told.out / "report.html")
 
 

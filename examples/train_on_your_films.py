@@ -52,7 +52,7 @@ def main() -> None:
     point = bundle.operating_points(FINDING)["wanted"]
     print(f"threshold {point.threshold:.3f}, set on {point.n} films: {point.rule}")
     for name, figure in (("sensitivity", point.sensitivity), ("specificity", point.specificity)):
-        print(f"{name} there: {figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})")
+        print(f"{name} there: {figure.in_words()}")
 
     predictions = predict(bundle, films([told.films], bundle.findings, bundle.manifest.reading))
     predictions.write(told.out.with_name(f"{told.out.name}.csv"))

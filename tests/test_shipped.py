@@ -63,6 +63,26 @@ def test_a_shipped_bundle_tells_nothing_of_the_machine_it_was_made_on(name: str)
                 assert not _PRIVATE.search(text), (file, text)
 
 
+def test_the_figures_of_its_card_are_those_that_evaluating_it_gives(
+    data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HILUM_DATA", str(data_folder))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.chdir(tmp_path)
+    assert run(["evaluate", "pneumoniamnist", "--on", "pneumoniamnist", "--out", "out"]) == 0
+    card = (shipped.FOLDER / "pneumoniamnist" / "card.md").read_text(encoding="utf-8")
+    of_card = re.findall(r"type: (?:roc_auc|recall|specificity)\n +value: (\S+)", card)[:3]
+    found = json.loads((tmp_path / "out" / "evaluation.json").read_text(encoding="utf-8"))
+    deployed = found["operating_points"]["Pneumonia"]["deployed"]
+    figures = (
+        found["figures"]["Pneumonia"]["auroc"],
+        deployed["sensitivity"],
+        deployed["specificity"],
+    )
+    again = [figure["value"] for figure in figures]
+    assert [float(value) for value in of_card] == pytest.approx(again, abs=1e-4)
+
+
 def test_the_notice_names_whose_films_and_weights_are_in_them() -> None:
     notice = (shipped.FOLDER / "NOTICE.md").read_text(encoding="utf-8")
     for owed in ("Kermany", "CC BY 4.0", "EfficientNet-Lite0", "Apache-2.0"):
@@ -93,6 +113,10 @@ def film(tmp_path: Path) -> Path:
     path = tmp_path / "film.png"
     Image.effect_noise((200, 180), 60).save(path)
     return path
+
+
+def test_two_bundles_ship() -> None:
+    assert shipped_bundles() == ("kermany-224", "pneumoniamnist")
 
 
 def test_a_name_is_enough(here: Path, film: Path, capsys: pytest.CaptureFixture[str]) -> None:

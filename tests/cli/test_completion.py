@@ -46,7 +46,8 @@ def told(shell: str, script: str) -> list[str]:
 def test_bash_offers_what_can_stand_there() -> None:
     cases = {
         ("hilum", "ex"): "explain export",
-        ("hilum", "bundle", ""): "show verify",
+        ("hilum", "bundle", ""): "list show verify",
+        ("hilum", "predict", "pn"): "pneumoniamnist",
         ("hilum", "train", "--qu"): "--quick",
         ("hilum", "train", ""): " ".join(recipe_names()),
         ("hilum", "reproduce", "--recipe", "kermany"): "kermany-224",

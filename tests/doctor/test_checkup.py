@@ -26,6 +26,9 @@ def test_a_library_that_fails_is_broken_and_told_in_one_line() -> None:
     assert told.line == (
         "pandas: does not work: ImportError: numpy.core; pip install --force-reinstall pandas"
     )
+    lost = "ImportError: /srv/st_elsewhere/venv/libx.so.1: cannot open shared object file"
+    (told,) = failures({"openvino": {"error": lost}})
+    assert told.found == "does not work: ImportError: libx.so.1: cannot open shared object file"
     (told,) = failures({"decoder JPEG-LS": {"error": "ends its process by SIGABRT"}})
     assert told.remedy == "pip install --force-reinstall python-gdcm"
 

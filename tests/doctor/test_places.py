@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hilum.doctor.places import data_at_hand, kinds, shipped
+import pytest
+
+import hilum.shipped
+from hilum.doctor.places import data_at_hand, environment, kinds, shipped
 
 
 def test_folders_are_told_by_kind_and_count_alone() -> None:
@@ -33,11 +36,14 @@ def test_a_folder_of_data_that_is_not_there_is_told_without_its_name(tmp_path: P
     assert not any("elsewhere" in each.line or each.broken for each in found.problems)
 
 
-def test_a_bundle_that_is_not_as_it_was_shipped_is_broken(tmp_path: Path) -> None:
-    assert shipped(tmp_path / "none") == ({}, [])
+def test_a_bundle_that_is_not_as_it_was_shipped_is_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hilum.shipped, "FOLDER", tmp_path)
+    assert shipped() == ({}, [])
     (tmp_path / "pneumoniamnist").mkdir()
     (tmp_path / "pneumoniamnist/bundle.json").write_text("{}")
-    found, (told,) = shipped(tmp_path)
+    found, (told,) = shipped()
     assert found == {}
     assert told.broken
     assert told.line.startswith("bundle pneumoniamnist: not as it was shipped (")
@@ -45,5 +51,15 @@ def test_a_bundle_that_is_not_as_it_was_shipped_is_broken(tmp_path: Path) -> Non
 
 
 def test_the_bundles_that_came_with_hilum_are_whole() -> None:
-    _, told = shipped()
+    found, told = shipped()
+    assert set(found) == {"kermany-224", "pneumoniamnist"}
     assert told == []
+
+
+def test_a_user_without_a_home_has_no_cache_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    assert environment()[1] is None
+    assert data_at_hand(None, None).found == {"HILUM_DATA": None, "~/.medmnist": None}

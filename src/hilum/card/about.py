@@ -124,7 +124,7 @@ _USED_FOR = {
     "train": "fits the weights",
     "tune": "stops training",
     "calibrate": "fits calibrator, operating points and limits",
-    "test": "is opened by evaluation alone",
+    "test": "is opened to judge alone",
 }
 
 

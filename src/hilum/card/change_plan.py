@@ -132,7 +132,7 @@ def _protocol(subject: Subject, results: Results) -> Lines:
 
 
 def _opened(subject: Subject) -> str:
-    own = [each for each in subject.openings if each.get("source") == subject.manifest.source]
+    own = subject.own_openings
     if not own:
         return "The ledger holds no opening of test."
     return (

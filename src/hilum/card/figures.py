@@ -87,7 +87,7 @@ def _column(evaluation: Evaluation, finding: str) -> dict[str, str]:
 
 
 def _openings(subject: Subject) -> Lines:
-    own = [each for each in subject.openings if each.get("source") == subject.manifest.source]
+    own = subject.own_openings
     if not own:
         return ["The ledger holds no opening of test.", ""]
     return [

@@ -39,6 +39,11 @@ class Subject:
         return None if self.foreign else self.manifest.source
 
     @property
+    def own_openings(self) -> list[Mapping[str, Any]]:
+        """Of its own test films; where its makers do not name them, of any."""
+        return [each for each in self.openings if self.foreign or each.get("source") == self.own]
+
+    @property
     def roles(self) -> Mapping[str, Mapping[str, Any]]:
         """By role, how many images of which kind; empty for what others made."""
         roles: Mapping[str, Mapping[str, Any]] = self.manifest.roles.get("roles", {})

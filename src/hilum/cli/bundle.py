@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
-from hilum.cli.options import Json
+from hilum.cli.options import BundleName, Json
 
 bundle_app = typer.Typer(no_args_is_help=True, help="Look into a bundle, or check it.")
-
-_Bundle = Annotated[Path, typer.Argument(help="A bundle: its folder, or one that ships by name.")]
 
 
 @bundle_app.command("list")
@@ -52,7 +47,7 @@ def list_(as_json: Json = False) -> None:
 
 
 @bundle_app.command()
-def show(bundle: _Bundle, as_json: Json = False) -> None:
+def show(bundle: BundleName, as_json: Json = False) -> None:
     """Print what a bundle is, how it was made, and how often test was opened.
 
     Example: hilum bundle show models/pneumoniamnist
@@ -146,7 +141,7 @@ def show(bundle: _Bundle, as_json: Json = False) -> None:
 
 
 @bundle_app.command()
-def verify(bundle: _Bundle, as_json: Json = False) -> None:
+def verify(bundle: BundleName, as_json: Json = False) -> None:
     """Check schema and every file's digest, and those of engines exported beside them.
 
     Example: hilum bundle verify models/pneumoniamnist

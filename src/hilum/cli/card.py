@@ -7,13 +7,11 @@ from typing import Annotated
 
 import typer
 
-from hilum.cli.options import Json
+from hilum.cli.options import BundleName, Json
 
 
 def card(
-    bundle: Annotated[
-        Path, typer.Argument(help="A bundle: its folder, or one that ships by name.")
-    ],
+    bundle: BundleName,
     results: Annotated[
         list[Path] | None,
         typer.Option(
@@ -34,7 +32,7 @@ def card(
 
     Example: hilum card models/pneumoniamnist --from outputs --from stressed
 
-    Example: hilum card models/pneumoniamnist --from outputs --out README.md
+    Example: hilum card models/pneumoniamnist --from outputs --out hub/README.md
     """
     from hilum.card import read_results, write_card
     from hilum.cli.show import print_json

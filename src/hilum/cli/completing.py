@@ -6,6 +6,7 @@ Nothing heavy is imported here: a person waits for the answer.
 from __future__ import annotations
 
 from hilum.recipes import recipe_names
+from hilum.shipped import shipped_bundles
 
 # As in `hilum.data.sources`, which takes too long to import.
 SOURCES = ("pneumoniamnist", "phantom", "nih:", "rsna:", "chexpert:", "folder:", "shards:")
@@ -14,6 +15,11 @@ SOURCES = ("pneumoniamnist", "phantom", "nih:", "rsna:", "chexpert:", "folder:",
 def recipes(incomplete: str) -> list[str]:
     """Recipes that come with Hilum."""
     return _beginning(recipe_names(), incomplete)
+
+
+def bundles(incomplete: str) -> list[str]:
+    """Bundles that come with Hilum."""
+    return _beginning(shipped_bundles(), incomplete)
 
 
 def sources(incomplete: str) -> list[str]:

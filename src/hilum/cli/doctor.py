@@ -28,13 +28,15 @@ def doctor(
     """
     from dataclasses import asdict
 
-    from hilum.cli.show import print_json
+    from hilum.cli.show import print_json, say
     from hilum.doctor.checkup import examine
     from hilum.doctor.words import page
 
     found = examine()
     measured = []
-    if measure is not None and not found.broken:
+    if measure is not None and found.broken:
+        say(f"note: {measure} is not measured; mend what is broken first")
+    elif measure is not None:
         from hilum.doctor.measuring import measure as run
         from hilum.foreign import open_model
 

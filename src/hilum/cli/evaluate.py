@@ -17,6 +17,7 @@ from hilum.cli.options import (
     LeaveOutSeen,
     On,
     Option,
+    OptionalBundleName,
     Out,
     Prevalence,
 )
@@ -30,9 +31,7 @@ def _column(flag: str, what: str) -> Any:
 
 
 def evaluate(
-    bundle: Annotated[
-        Path | None, typer.Argument(help="A bundle: its folder, or one that ships by name.")
-    ] = None,
+    bundle: OptionalBundleName = None,
     on: On = None,
     out: Out = Path("outputs"),
     data: Data = None,

@@ -11,6 +11,7 @@ import typer
 
 from hilum.cli.options import (
     AllowSeen,
+    BundleName,
     Data,
     Json,
     KeepIds,
@@ -33,9 +34,7 @@ if TYPE_CHECKING:
 
 
 def explain(
-    bundle: Annotated[
-        Path, typer.Argument(help="A bundle: its folder, or one that ships by name.")
-    ],
+    bundle: BundleName,
     on: On = None,
     out: Out = Path("explained"),
     method: Annotated[

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hilum.cli.options import Data, Json
+from hilum.cli.options import BundleName, Data, Json
 
 if TYPE_CHECKING:
     from hilum.engines import Exported
@@ -25,9 +24,7 @@ class Runtime(StrEnum):
 
 
 def export(
-    bundle: Annotated[
-        Path, typer.Argument(help="A bundle: its folder, or one that ships by name.")
-    ],
+    bundle: BundleName,
     to: Annotated[
         Runtime,
         typer.Option(

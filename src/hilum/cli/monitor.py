@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hilum.cli.options import Json, Out
+from hilum.cli.options import BundleName, Json, Out
 
 if TYPE_CHECKING:
     from hilum.bundle import Bundle
@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 
 def monitor(
-    bundle: Annotated[
-        Path, typer.Argument(help="A bundle: its folder, or one that ships by name.")
-    ],
+    bundle: BundleName,
     log: Annotated[
         Path, typer.Option(metavar="DIR", help="The record, as 'hilum predict --log' writes it.")
     ],

@@ -9,6 +9,7 @@ import typer
 
 from hilum.cli.options import (
     AllowSeen,
+    BundleName,
     Data,
     Json,
     LeaveOutSeen,
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
 
 
 def novelty(
-    bundle: Annotated[
-        Path, typer.Argument(help="A bundle: its folder, or one that ships by name.")
-    ],
+    bundle: BundleName,
     on: On = None,
     out: Out = Path("novelty"),
     against: Annotated[

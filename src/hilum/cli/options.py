@@ -8,13 +8,33 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hilum.cli.completing import sources
+from hilum.cli.completing import bundles, sources
+from hilum.shipped import shipped_bundle
 
 if TYPE_CHECKING:
     from hilum.cli.images import Seen
     from hilum.evaluation.subgroups import GroupBy
     from hilum.recipe import DataPart, ReadingPart
 
+
+def _tell_if_shipped(context: typer.Context, bundle: Path | None) -> Path | None:
+    """A bundle of one's own may have the same name, elsewhere."""
+    if bundle is None or context.resilient_parsing or bundle.exists():
+        return bundle
+    if shipped_bundle(bundle):
+        from hilum.cli.show import say
+
+        say(f"{bundle}: the bundle of this name that comes with Hilum")
+    return bundle
+
+
+_BUNDLE = typer.Argument(
+    help="A bundle: its folder, or one that ships by name.",
+    callback=_tell_if_shipped,
+    autocompletion=bundles,
+)
+BundleName = Annotated[Path, _BUNDLE]
+OptionalBundleName = Annotated[Path | None, _BUNDLE]
 Data = Annotated[
     Path | None,
     typer.Option(

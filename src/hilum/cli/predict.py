@@ -8,13 +8,11 @@ from typing import Annotated
 
 import typer
 
-from hilum.cli.options import EngineName, Json, KeepIds, Option
+from hilum.cli.options import BundleName, EngineName, Json, KeepIds, Option
 
 
 def predict(
-    bundle: Annotated[
-        Path, typer.Argument(help="A bundle: its folder, or one that ships by name.")
-    ],
+    bundle: BundleName,
     paths: Annotated[
         list[str],
         typer.Argument(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hilum.cli.options import Json
+from hilum.cli.options import BundleName, Json
 
 if TYPE_CHECKING:
     from hilum.serving.dicom.pulling import Pulled
@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
 
 def pull(
-    bundle: Annotated[
-        Path, typer.Argument(help="A bundle: its folder, or one that ships by name.")
-    ],
+    bundle: BundleName,
     url: Annotated[
         str, typer.Argument(metavar="URL", help="Of the server, https://host/dicom-web.")
     ],

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hilum.cli import beside_pacs
+from hilum.cli.options import BundleName
 
 if TYPE_CHECKING:
     from hilum.bundle import Bundle
 
 
 def serve(
-    bundle: Annotated[
-        Path, typer.Argument(help="A bundle: its folder, or one that ships by name.")
-    ],
+    bundle: BundleName,
     host: Annotated[
         str, typer.Option(help="Address to listen at; one beyond this machine needs a token.")
     ] = "127.0.0.1",

@@ -10,6 +10,7 @@ import typer
 
 from hilum.cli.options import (
     AllowSeen,
+    BundleName,
     Data,
     Json,
     LeaveOutSeen,
@@ -36,9 +37,7 @@ class Corruptions(StrEnum):
 
 
 def stress(
-    bundle: Annotated[
-        Path, typer.Argument(help="A bundle: its folder, or one that ships by name.")
-    ],
+    bundle: BundleName,
     on: On = None,
     out: Out = Path("stressed"),
     family: Annotated[

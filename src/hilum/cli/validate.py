@@ -9,6 +9,7 @@ import typer
 
 from hilum.cli.options import (
     AllowSeen,
+    BundleName,
     Data,
     Group,
     Json,
@@ -26,9 +27,7 @@ if TYPE_CHECKING:
 
 
 def validate(
-    bundle: Annotated[
-        Path, typer.Argument(help="A bundle: its folder, or one that ships by name.")
-    ],
+    bundle: BundleName,
     on: Annotated[
         list[str],
         typer.Option(

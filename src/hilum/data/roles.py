@@ -1,7 +1,8 @@
 """Roles: what each image may be used for, with every duplicate and exclusion written down.
 
 `train` fits weights, `tune` stops training, `calibrate` fits temperature and operating points,
-`test` is opened by evaluation alone. No patient and no duplicate image stands in two roles.
+`test` is opened by verbs that judge, and by no other. No patient and no duplicate image stands in
+two roles.
 Which images hang together is found in `grouping`.
 """
 

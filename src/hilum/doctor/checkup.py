@@ -13,7 +13,7 @@ from hilum import __version__
 from hilum.doctor import machine as machines
 from hilum.doctor.advice import advice, unused_gpu
 from hilum.doctor.machine import Machine
-from hilum.doctor.places import Data, data_at_hand, environment, shipped
+from hilum.doctor.places import Data, data_at_hand, environment, home_folder, shipped
 from hilum.doctor.probing import Found, probe
 from hilum.doctor.problem import Problem
 from hilum.doctor.requirements import (
@@ -104,7 +104,7 @@ def failures(tried: Found) -> list[Problem]:
     told = [
         Problem(
             name,
-            f"does not work: {' '.join(str(each['error']).split())[:200]}",
+            f"does not work: {without_folders(' '.join(str(each['error']).split()))[:200]}",
             f"pip install --force-reinstall {by.get(name, name)}",
             broken=True,
         )
@@ -124,6 +124,11 @@ def failures(tried: Found) -> list[Problem]:
     return told
 
 
+def without_folders(text: str) -> str:
+    """Absolute paths as the last part of them: their folders are nobody else's business."""
+    return re.sub(r"(?<![\w.:/])/(?:[^\s/:'\"]+/)+", "", text)
+
+
 def processor_of(tried: Found) -> tuple[str, ...]:
     """What OpenVINO says that the processor computes in."""
     processor = tried.get("openvino", {}).get("devices", {}).get("CPU", {})
@@ -134,7 +139,7 @@ def without_person(found: Any, home: Path | None = None, user: str | None = None
     """The same, of texts, lists and tables, with the home folder as ~ and the user's name in any
     other path as USER.
     """
-    home = home or Path.home()
+    home = home or home_folder() or Path("/")
     user = user or _user()
     match found:
         case str():

@@ -11,13 +11,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hilum.bundle import MANIFEST, load_bundle
+from hilum.bundle import load_bundle
 from hilum.data.checking.at_hand import found_in
 from hilum.doctor.problem import Problem
 from hilum.errors import HilumError
+from hilum.shipped import shipped_bundle, shipped_bundles
 
 ENVIRONMENT, CACHE = "HILUM_DATA", "~/.medmnist"
-_SHIPPED = Path(__file__).parent.parent / "shipped"
+AGAIN = "install Hilum again, from where you have it"
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,12 @@ class Data:
     problems: tuple[Problem, ...]
 
 
-def data_at_hand(named: str | None, home: Path) -> Data:
-    """named: what HILUM_DATA says"""
+def data_at_hand(named: str | None, home: Path | None) -> Data:
+    """named: what HILUM_DATA says; home: None for a user without one"""
     told = []
     places: dict[str, Path | None] = {
         ENVIRONMENT: Path(named) if named else None,
-        CACHE: home / ".medmnist",
+        CACHE: home / ".medmnist" if home else None,
     }
     found: dict[str, dict[str, int] | None] = {}
     for name, place in places.items():
@@ -67,25 +68,34 @@ def kinds(sources: Iterable[str]) -> dict[str, int]:
     return dict(Counter(source.partition(":")[0] for source in sources))
 
 
-def shipped(folder: Path = _SHIPPED) -> tuple[dict[str, str], list[Problem]]:
+def shipped() -> tuple[dict[str, str], list[Problem]]:
     """Name -> digest of each bundle that came with Hilum, and what is wrong with any."""
     found, told = {}, []
-    for manifest in sorted(folder.glob(f"*/{MANIFEST}")):
-        name = manifest.parent.name
+    for name in shipped_bundles():
+        folder = shipped_bundle(name)
+        assert folder is not None
         try:
-            found[name] = load_bundle(manifest.parent).digest
+            found[name] = load_bundle(folder).digest
         except HilumError as error:
             told.append(
                 Problem(
                     f"bundle {name}",
                     f"not as it was shipped ({error.found})",
-                    "pip install --force-reinstall --no-deps hilum",
+                    AGAIN,
                     broken=True,
                 )
             )
     return found, told
 
 
-def environment() -> tuple[str | None, Path]:
+def home_folder() -> Path | None:
+    """None for a user without one, as in many containers."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
+
+
+def environment() -> tuple[str | None, Path | None]:
     """What `data_at_hand` takes, of this process."""
-    return os.environ.get(ENVIRONMENT), Path.home()
+    return os.environ.get(ENVIRONMENT), home_folder()

@@ -86,14 +86,13 @@ def problems(found: Iterable[Library]) -> list[Problem]:
         if each.suffices:
             continue
         base = each.part == BASE
-        wanted = "hilum" if base else f"hilum[{each.part}]"
         if each.installed is None:
             if base:
                 told.append(
                     Problem(
                         each.name,
                         "not installed, and nothing works without it",
-                        f"pip install --upgrade {wanted}",
+                        f"pip install '{each.name}{each.asked}'",
                         broken=True,
                     )
                 )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, cast
 
+from python_multipart.exceptions import FormParserError
 from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
@@ -135,7 +136,8 @@ async def _form(
     parser.film_limit = limits.film
     try:
         form = await parser.parse()
-    except MultiPartException:
+    # Starlette lets through what its parser throws at some versions of it.
+    except (MultiPartException, FormParserError):
         raise Rejected(Kind.MALFORMED, "the form cannot be read") from None
     upload = Upload([])
     try:

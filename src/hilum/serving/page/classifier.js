@@ -20,7 +20,7 @@ const ROLES = {
   train: "fits the weights",
   tune: "stops training",
   calibrate: "sets calibration, points and limits",
-  test: "opened for evaluation alone",
+  test: "opened to judge alone",
 };
 const SHORT = 32; // letters of a cell that is kept on one line
 
