@@ -101,9 +101,7 @@ def check_sanity(
         same_maps(method, saliency.layer), plain, finding=finding, source=films.name, n=len(some)
     )
     if not kept:
-        say(
-            "note: nothing can be written beside the bundle's ledger: these checks are not kept"
-        )
+        say("note: nothing can be written beside the bundle's ledger: these checks are not kept")
     for check in found:
         verdict = {True: "stands", False: "FAILS", None: "undecided"}[check.passed]
         print(f"{check.question}: {verdict}; {check.figure.in_words(2)}; {check.rule}")
