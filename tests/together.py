@@ -32,6 +32,7 @@ class Other:
         env: dict[str, str] | None = None,
     ) -> None:
         self.log = log
+        self.store: object = None
         self.process: ForkServerProcess = _server.Process(
             target=_main, args=(log, env or {}, function, arguments)
         )
@@ -57,10 +58,15 @@ class Other:
 def world(
     processes: int, folder: Path, function: Callable[..., None], *arguments: object
 ) -> list[Other]:
-    """Begin the same function in so many processes of one world, as torchrun would."""
+    """Begin the same function in so many processes of one world, as torchrun would.
+
+    The store at which they meet is kept here, as torchrun keeps it: it outlives each of them.
+    """
+    from torch.distributed import TCPStore
+
     folder.mkdir(parents=True, exist_ok=True)
-    port = free_port()
-    return [
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    others = [
         Other(
             folder / f"log-{rank}.txt",
             function,
@@ -71,11 +77,16 @@ def world(
                 "WORLD_SIZE": str(processes),
                 "LOCAL_WORLD_SIZE": str(processes),
                 "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": str(port),
+                "MASTER_PORT": str(store.port),
+                "TORCHELASTIC_USE_AGENT_STORE": "True",
+                "TORCHELASTIC_RESTART_COUNT": "0",
             },
         )
         for rank in range(processes)
     ]
+    for each in others:
+        each.store = store
+    return others
 
 
 def together(
