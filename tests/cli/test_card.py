@@ -118,8 +118,9 @@ def test_a_model_made_elsewhere_has_a_card_that_claims_nothing_for_its_makers(
     assert code == 2
     assert "has no folder of its own; name a file with --out" in said
     out = tmp_path / "card.md"
-    digest = open_model(model).digest
-    folder, *_ = write_results(tmp_path / "results", digest)
+    opened = open_model(model)
+    assert opened.record_opening("test", "pneumoniamnist", 1, {})
+    folder, *_ = write_results(tmp_path / "results", opened.digest)
     assert told(capsys, model, "--from", folder, "--out", out)[0] == 0
     card = out.read_text()
     assert "## How it did, pneumoniamnist, role test" in card
@@ -128,3 +129,5 @@ def test_a_model_made_elsewhere_has_a_card_that_claims_nothing_for_its_makers(
     assert "## Stated by its makers: Pneumonia" in card
     assert "the same recipe on more" not in card
     assert "Pneumonia: AUROC |" in card  # a limit
+    assert "Test has been opened 1 times by the ledger" in card
+    assert "holds no opening" not in card
